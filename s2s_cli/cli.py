@@ -1,0 +1,271 @@
+"""The command line: parse, one call, render, exit code. TensorFlow is imported by the calls."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from s2s_cli import __version__, console
+from s2s_cli.errors import S2SError
+
+app = typer.Typer(
+    name="s2s",
+    help="Turns a file of sentence pairs into a translation model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Processor threads; all of them by default.")
+]
+Checkpoint = Annotated[
+    str, typer.Option("--checkpoint", help="best, latest, or the number of a step.")
+]
+RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a trained run.")]
+
+
+def main() -> None:
+    """Runs the command line; the user's mistakes end with one message and exit code 1."""
+    try:
+        app(prog_name="s2s")
+    except S2SError as problem:
+        console.error(problem)
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader has gone; nothing is left to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except KeyboardInterrupt:
+        console.say("interrupted")
+        sys.exit(130)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"s2s {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def train(
+    config_file: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see `s2s init`.")],
+    run: Annotated[
+        Path | None, typer.Option("--run", help="Run directory; runs/<name of CONFIG> by default.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Overrides a setting; repeatable.")
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option("--max-minutes", help="Same as --set training.max_minutes=…")
+    ] = None,
+    threads: Threads = None,
+) -> None:
+    """Train a model; the same command again goes on where it stopped."""
+    from s2s_cli import runtime
+    from s2s_cli.config import load_config
+    from s2s_cli.run import Run
+
+    overrides = list(settings or [])
+    if max_minutes is not None:
+        overrides.append(f"training.max_minutes={max_minutes}")
+    config = load_config(config_file, tuple(overrides))
+    directory = Run(run or Path("runs") / config_file.stem)
+    training = config.training
+    runtime.start(threads, deterministic=training.deterministic, seed=training.seed)
+    from s2s_cli.commands.train import train
+
+    limit = None if training.max_minutes is None else 60 * training.max_minutes
+    view = console.TrainingView(training.max_steps, limit, training.epochs)
+    last: Any = None
+    with _stop_signals() as stop_requested, contextlib.closing(view):
+        cores = threads or os.cpu_count() or 1
+        for event in train(directory, config, threads=cores, stop_requested=stop_requested):
+            view.show(event)
+            last = event
+    if last.interrupted:
+        raise typer.Exit(130)
+    console.trained(directory.root, directory.best_step())
+
+
+@app.command()
+def translate(
+    run: RunDirectory,
+    text: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Sentences.")] = None,
+    input_file: Annotated[
+        str, typer.Option("-i", "--input", help="File with a sentence a line; - is stdin.")
+    ] = "-",
+    output_file: Annotated[str, typer.Option("-o", "--output", help="File; - is stdout.")] = "-",
+    max_length: Annotated[int | None, typer.Option(min=1, help="decoding.max_length")] = None,
+    max_length_ratio: Annotated[float | None, typer.Option(help="decoding.max_length_ratio")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="decoding.batch_size")] = None,
+    checkpoint: Checkpoint = "best",
+    threads: Threads = None,
+) -> None:
+    """Translate sentences, a file, or stdin: one line out for every line in."""
+    from s2s_cli import runtime
+    from s2s_cli.run import Run
+
+    directory = Run(run)
+    options = {"max_length": max_length, "max_length_ratio": max_length_ratio, "batch_size": batch_size}
+    given = {name: value for name, value in options.items() if value is not None}
+    decoding = directory.config().decoding.model_copy(update=given)
+    directory.find_checkpoint(checkpoint)
+    runtime.start(threads)
+    from s2s_cli.commands.translate import CHUNK, translate_lines
+    from s2s_cli.decoding.translator import Translator
+    from s2s_cli.text.corpus import read_lines
+
+    translator = Translator.from_run(directory, checkpoint, decoding)
+    is_typed = not text and input_file == "-" and sys.stdin.isatty()
+    if text:
+        lines: Iterator[str] = iter(text)
+    elif is_typed:
+        lines = console.prompt_lines()
+    else:
+        lines = read_lines(input_file)
+    is_file = input_file != "-" and not text
+    with _opened(output_file) as file, console.counting(None, "line", is_file) as count:
+        chunk = 1 if is_typed else CHUNK
+        for line in translate_lines(translator, lines, chunk=chunk, on_batch=count):
+            file.write(line + "\n")
+            if is_typed:
+                file.flush()
+
+
+class ExportFormat(StrEnum):
+    """The formats of `s2s export`."""
+
+    KERAS = "keras"
+    SAVED_MODEL = "saved_model"
+
+
+@app.command()
+def export(
+    run: RunDirectory,
+    export_format: Annotated[str, typer.Option("--format", help="keras or saved_model.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Directory; RUN/export/FORMAT by default.")
+    ] = None,
+    checkpoint: Checkpoint = "best",
+    threads: Threads = None,
+) -> None:
+    """Write a model that others can load, and prove that it translates as the run does."""
+    from s2s_cli import runtime
+    from s2s_cli.errors import ExportError
+    from s2s_cli.run import Run
+
+    if export_format not in list(ExportFormat):
+        raise ExportError(
+            f"--format is {export_format!r}; choose from {', '.join(ExportFormat)}.",
+            "keras gives .keras files and a program that uses them; saved_model a graph, ids in and out.",
+        )
+    directory = Run(run)
+    directory.config()
+    directory.find_checkpoint(checkpoint)
+    runtime.start(threads)
+    from s2s_cli.commands.export import export
+
+    console.exported(*export(directory, export_format, output, checkpoint))
+
+
+@app.command()
+def evaluate(
+    run: RunDirectory,
+    source: Annotated[str, typer.Option(help="File with a sentence a line.")],
+    reference: Annotated[str, typer.Option(help="File with the translation of each line.")],
+    checkpoint: Checkpoint = "best",
+    threads: Threads = None,
+) -> None:
+    """Score a run on a test set: BLEU and chrF, with sacreBLEU's signatures."""
+    from s2s_cli import runtime
+    from s2s_cli.run import Run
+
+    directory = Run(run)
+    directory.config()
+    directory.find_checkpoint(checkpoint)
+    runtime.start(threads)
+    from s2s_cli.commands.evaluate import evaluate
+    from s2s_cli.decoding.translator import Translator
+
+    translator = Translator.from_run(directory, checkpoint)
+    with console.counting(None, "line", True) as count:
+        found = evaluate(translator, source, reference, count)
+    console.scores(found)
+
+
+@app.command()
+def init(
+    source: Annotated[str, typer.Argument(help="File with a source sentence a line.")],
+    target: Annotated[str, typer.Argument(help="File with the translation of each line.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The config to write.")] = Path("s2s.yaml"),
+) -> None:
+    """Write a commented starter config for a pair of files."""
+    from s2s_cli.commands.init import write_starter_config
+
+    write_starter_config(source, target, output)
+    console.say(f"wrote {output}. Next:")
+    console.say(f"  s2s train {output}", bold=True)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the config, for editors and for reading."""
+    from s2s_cli.schema import Config
+
+    typer.echo(json.dumps(Config.model_json_schema(), indent=2))
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """The first SIGINT or SIGTERM asks for an orderly stop, the second stops at once."""
+    requested = False
+
+    def handle(number: int, frame: Any) -> None:
+        nonlocal requested
+        if requested:
+            raise KeyboardInterrupt
+        requested = True
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: requested
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[Any]:
+    """A file to write translations to, as UTF-8 with line feeds; `-` is stdout."""
+    if path == "-":
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    try:
+        file = open(path, "w", encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise S2SError(f"{path}: cannot be written: {error.strerror}.") from None
+    with file:
+        yield file

@@ -1,0 +1,1 @@
+"""One module a command: it composes the stages and yields what happened."""

@@ -1,0 +1,29 @@
+"""`s2s evaluate`: BLEU and chrF of a run on a test set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from s2s_cli.commands.translate import translate_lines
+from s2s_cli.decoding.translator import Translator
+from s2s_cli.errors import DataError
+from s2s_cli.evaluation import Score, score_translations
+from s2s_cli.text.corpus import read_lines
+
+
+def evaluate(
+    translator: Translator,
+    source: str,
+    reference: str,
+    on_batch: Callable[[int], None] = lambda count: None,
+) -> list[Score]:
+    """Scores translations of `source`, a sentence a line, against `reference`."""
+    sources, references = list(read_lines(source)), list(read_lines(reference))
+    if len(sources) != len(references):
+        raise DataError(
+            f"{source} has {len(sources)} lines and {reference} has {len(references)};"
+            " line i of one must be the translation of line i of the other."
+        )
+    if not sources:
+        raise DataError(f"{source}: there is not one sentence in it.")
+    return score_translations(list(translate_lines(translator, sources, on_batch=on_batch)), references)

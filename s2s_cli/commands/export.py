@@ -1,0 +1,58 @@
+"""`s2s export`: writes an artefact, proves it in a fresh process, and only then shows it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from s2s_cli.decoding.translator import Translator, load_tokenizers
+from s2s_cli.errors import ExportError
+from s2s_cli.export import keras_models, saved_model
+from s2s_cli.export.proof import Proof, prove
+from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.run import Run
+from s2s_cli.training.checkpoint import load_weights
+
+FORMATS = {"keras": keras_models, "saved_model": saved_model}
+
+
+def export(run: Run, export_format: str, output: Path | None, checkpoint: str) -> tuple[Path, Proof]:
+    """Exports a checkpoint of a run; returns where it lies and what was compared.
+
+    Everything is written beside `output` and renamed after the proof, so a
+    failure leaves nothing behind and an artefact of before in place.
+    """
+    output = output or run.export(export_format)
+    _require_replaceable(output)
+    config = run.config()
+    source, target = load_tokenizers(run, config)
+    seq2seq = Seq2Seq(config.model, source.size, target.size)
+    load_weights(run.find_checkpoint(checkpoint), seq2seq)
+    samples = run.samples_file.read_text(encoding="utf-8").splitlines()
+    beside = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        beside.mkdir(parents=True)
+        FORMATS[export_format].write(beside, seq2seq, run, config)
+        translator = Translator(seq2seq, source, target, config.decoding)
+        sources = [ids for ids in source.encode(samples) if ids]
+        proof = prove(beside, export_format, seq2seq, translator, sources)
+        shutil.rmtree(output, ignore_errors=True)
+        beside.rename(output)
+    except OSError as error:
+        raise ExportError(f"{output}: cannot be written: {error.strerror or error}.") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return output, proof
+
+
+def _require_replaceable(output: Path) -> None:
+    """Refuses to replace what no export has written."""
+    if not output.exists() or (output / "s2s-export.yaml").is_file():
+        return
+    if output.is_dir() and not any(output.iterdir()):
+        return
+    raise ExportError(
+        f"{output}: there is something in its place that is not an export.",
+        "Name another directory with --output.",
+    )

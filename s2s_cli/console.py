@@ -1,0 +1,210 @@
+"""Every word, bar and table that a person sees. Translations go to stdout, the rest to stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+from tqdm import tqdm
+
+from s2s_cli.errors import S2SError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from s2s_cli.evaluation import Score
+    from s2s_cli.export.proof import Proof
+
+
+def say(text: str = "", **style: Any) -> None:
+    """A line on stderr; typer drops its colours where stderr is no terminal."""
+    typer.secho(text, err=True, **style)
+
+
+def error(problem: S2SError) -> None:
+    """A mistake and what to do about it."""
+    say(f"error: {problem.message}", fg="red")
+    if problem.hint:
+        say(f"hint: {problem.hint}")
+
+
+class TrainingView:
+    """Shows the events of a training: a bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self, max_steps: int | None, max_seconds: float | None, epochs: int | None):
+        self._max_steps, self._max_seconds, self._epochs = max_steps, max_seconds, epochs
+        self._bar: tqdm | None = None
+        self._is_terminal = sys.stderr.isatty()
+
+    def show(self, event: Any) -> None:
+        """Shows one event; each kind has its method."""
+        getattr(self, f"_{type(event).__name__}", lambda event: None)(event)
+
+    def close(self) -> None:
+        """Takes the bar off the screen."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _line(self, text: str, **style: Any) -> None:
+        if self._bar is not None:
+            self._bar.clear()
+        say(text, **style)
+        if self._bar is not None:
+            self._bar.refresh()
+
+    def _TokenizerLearned(self, event: Any) -> None:
+        side = "" if event.side == "shared" else f"{event.side} "
+        self._line(f"learned a {side}vocabulary of {event.types:,} types")
+
+    def _DataReady(self, event: Any) -> None:
+        self._line(f"training pairs    {_counts(event.train)}")
+        if event.validation:
+            self._line(f"validation pairs  {_counts(event.validation)}")
+        else:
+            self._line("validation pairs  none: the last checkpoint is taken for the best")
+
+    def _VectorsMatched(self, event: Any) -> None:
+        matched = event.matched
+        self._line(
+            f"start vectors     {matched.matched:,} of {matched.types:,} types from {matched.path}"
+        )
+
+    def _ModelReady(self, event: Any) -> None:
+        self._line(
+            f"model             {event.architecture}, {event.parameters:,} parameters, {event.precision}"
+        )
+        for change in event.changes:
+            self._line(f"changed           {change}")
+        begins = f"goes on at step {event.step:,}" if event.step else "begins"
+        self._line(f"training {begins} in {event.run}; Ctrl-C saves and stops")
+
+    def _StepDone(self, event: Any) -> None:
+        if not self._is_terminal:
+            return
+        if self._bar is None:
+            self._bar = tqdm(
+                total=self._total(event),
+                initial=event.step - 1,
+                unit="step",
+                dynamic_ncols=True,
+                smoothing=0.05,
+            )
+        self._bar.total = self._total(event)
+        self._bar.set_description(f"epoch {event.epoch}", refresh=False)
+        self._bar.update(event.step - self._bar.n)
+
+    def _total(self, event: Any) -> int:
+        """The step at which the first limit will be reached, as far as can be told."""
+        before = event.step - event.index
+        totals = [self._max_steps] if self._max_steps else []
+        if self._epochs:
+            totals.append(before + event.batches * max(1, self._epochs - event.epoch + 1))
+        if self._max_seconds:
+            totals.append(int(event.step * self._max_seconds / max(event.seconds, 1e-9)))
+        return max(event.step, min(totals, default=before + event.batches))
+
+    def _Progress(self, event: Any) -> None:
+        if self._bar is not None:
+            self._bar.set_postfix_str(
+                f"loss {event.loss:.3f}, lr {event.learning_rate:.2g}, "
+                f"{event.source_tokens_per_second:,.0f}+{event.target_tokens_per_second:,.0f} tok/s"
+            )
+            return
+        self._line(
+            f"step {event.step:>7,}  epoch {event.epoch}  loss {event.loss:.4f}"
+            f"  ppl {event.perplexity:.2f}  acc {100 * event.token_accuracy:.1f}%"
+            f"  lr {event.learning_rate:.3g}"
+            f"  source {event.source_tokens_per_second:,.0f} tok/s"
+            f"  target {event.target_tokens_per_second:,.0f} tok/s  {clock(event.seconds)}"
+        )
+
+    def _Validated(self, event: Any) -> None:
+        metrics = event.result.metrics
+        best = "  best so far" if event.is_best else ""
+        self._line(
+            f"validation at step {event.step:,}: loss {metrics['loss']:.4f}"
+            f"  ppl {metrics['perplexity']:.2f}  acc {100 * metrics['token_accuracy']:.1f}%"
+            f"  BLEU {metrics['bleu']:.2f}  chrF {metrics['chrf']:.2f}{best}",
+            fg="green" if event.is_best else None,
+        )
+        for sample in event.result.samples:
+            self._line(f"    source     {sample.source}\n    reference  {sample.reference}")
+            self._line(f"    model      {sample.translation}")
+
+    def _Finished(self, event: Any) -> None:
+        self.close()
+        ended = "stopped" if event.interrupted else "finished"
+        say(f"training {ended} at step {event.step:,} after {clock(event.seconds)}: {event.reason}")
+
+
+def _counts(counts: Any) -> str:
+    left_out = [
+        f"{number:,} {what}"
+        for number, what in ((counts.empty_side, "with an empty side"), (counts.too_long, "too long"))
+        if number
+    ]
+    return f"{counts.pairs:,}" + (f" (left out: {', '.join(left_out)})" if left_out else "")
+
+
+def signatures(found: dict[str, str]) -> None:
+    """How the scores of a training were taken."""
+    for name, signature in found.items():
+        say(f"{name.upper():<5} {signature}")
+
+
+def trained(run: Path, best_step: int) -> None:
+    """What to type next."""
+    say(f"best checkpoint: step {best_step:,}. Next:")
+    say(f"  s2s translate {run} -i FILE", bold=True)
+    say(f"  s2s export {run} --format keras", bold=True)
+
+
+def scores(found: list[Score]) -> None:
+    """A table of scores on stdout."""
+    for score in found:
+        typer.echo(f"{score.name.upper():<5} {score.value:6.2f}  {score.signature}")
+
+
+def exported(output: Path, proof: Proof) -> None:
+    """Where an export lies and what was proven of it."""
+    same = proof.sentences - proof.ties
+    ties = f"; {proof.ties} parted at a tie of two scores" if proof.ties else ""
+    say(f"a fresh process gave the run's own translations for {same} of {proof.sentences} sentences{ties}")
+    say(f"exported to {output}", fg="green")
+
+
+@contextmanager
+def counting(total: int | None, unit: str, show: bool) -> Iterator[Any]:
+    """A bar on stderr; gives the function that moves it on."""
+    with tqdm(total=total, unit=unit, disable=not show or not sys.stderr.isatty()) as bar:
+        yield bar.update
+
+
+def prompt_lines() -> Iterator[str]:
+    """Lines that a person types, until the end of input."""
+    say("One sentence a line; Ctrl-D ends.")
+    while True:
+        typer.echo("> ", nl=False, err=True)
+        line = sys.stdin.readline()
+        if not line:
+            say()
+            return
+        yield line.rstrip("\n")
+
+
+def write_lines(lines: Iterable[str], file: Any) -> None:
+    """Translations, each as soon as it is there."""
+    for line in lines:
+        file.write(line + "\n")
+    file.flush()
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 1:02:03 or 2:03."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"

@@ -1,0 +1,27 @@
+"""What every export holds besides its model: how to use it, and the tokenizers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import yaml
+
+from s2s_cli import __version__
+from s2s_cli.run import Run, write_text
+from s2s_cli.schema import Config
+
+
+def write_description(folder: Path, export_format: str, run: Run, config: Config) -> None:
+    """Writes s2s-export.yaml and copies the tokenizers, under one name a side."""
+    for side in ("source", "target"):
+        model = run.tokenizer_file(side, config.tokenizer.shared)
+        shutil.copyfile(model, folder / f"{side}.model")
+    description = {
+        "format": export_format,
+        "made_by": f"s2s {__version__}",
+        "tokenizer": config.tokenizer.type,
+        "max_length": config.decoding.max_length,
+        "max_length_ratio": config.decoding.max_length_ratio,
+    }
+    write_text(folder / "s2s-export.yaml", yaml.safe_dump(description, sort_keys=False))

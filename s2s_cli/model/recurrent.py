@@ -1,0 +1,240 @@
+"""The LSTM and GRU encoder-decoder: its layers, `encode`, `decode` and `project`.
+
+Shapes: B sentences, S source and T target positions, E embedding size, D memory
+size, U decoder units, H size of `hidden`, V target types.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from s2s_cli.errors import ConfigError
+from s2s_cli.schema import Embedding, Initializer, Model
+
+Tensor = Any
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the decoder needs of a source sentence.
+
+    `constants` stay as they are while a translation grows: memory (B,S,D),
+    memory_mask (B,S) bool and keys (B,S,U), as far as the attention asks for
+    them. `state` is what the first decoder step starts from.
+    """
+
+    constants: Tensors
+    state: Tensors
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """hidden (B,T,H), the state behind the last position, attention (B,T,S) or None."""
+
+    hidden: Tensor
+    state: Tensors
+    attention: Tensor | None
+
+
+class RecurrentLayers:
+    """Every layer of the model, once, and the three functions that call them."""
+
+    def __init__(self, config: Model, source_types: int, target_types: int):
+        self.config = config
+        self.source_embedding, self.target_embedding = _embeddings(
+            config.embedding, source_types, target_types
+        )
+        self.source_dropout = layers.Dropout(config.dropout, name="source_dropout")
+        self.target_dropout = layers.Dropout(config.dropout, name="target_dropout")
+        self.encoder_layers = [self._encoder_layer(i) for i in range(config.encoder.layers)]
+        self.encoder_dropouts = self._between("encoder", config.encoder.layers)
+        self.bridges = self._bridges()
+        self.decoder_layers = [self._decoder_layer(i) for i in range(config.decoder.layers)]
+        self.decoder_dropouts = self._between("decoder", config.decoder.layers)
+        self._make_attention()
+        self._make_output(target_types)
+
+    # The three functions.
+
+    def encode(self, source_ids: Tensor) -> Encoded:
+        """source_ids (B,S) int32, 0 on the right → Encoded."""
+        mask = ops.not_equal(source_ids, 0)
+        memory = self.source_dropout(self.source_embedding(source_ids))
+        finals: list[list[Tensor]] = []
+        for index, layer in enumerate(self.encoder_layers):
+            below = memory if index == 0 else self.encoder_dropouts[index - 1](memory)
+            memory, *states = layer(below, mask=mask)
+            finals.append(self._joined(states))
+            if index > 0:
+                memory = layers.add([memory, below])
+        constants = {}
+        if self.attention is not None:
+            constants = {"memory": memory, "memory_mask": mask}
+        if self.keys is not None:
+            constants["keys"] = self.keys(memory)
+        return Encoded(constants, self._initial_state(memory, mask, finals))
+
+    def decode(self, target_in_ids: Tensor, state: Tensors, constants: Tensors) -> Decoded:
+        """target_in_ids (B,T) int32, and what came before them → Decoded."""
+        output = self.target_dropout(self.target_embedding(target_in_ids))
+        new_state: Tensors = {}
+        for index, layer in enumerate(self.decoder_layers):
+            below = output if index == 0 else self.decoder_dropouts[index - 1](output)
+            names = self.state_names(index)
+            output, *states = layer(below, initial_state=[state[name] for name in names])
+            new_state.update(zip(names, states, strict=True))
+            if index > 0:
+                output = layers.add([output, below])
+        attention = None
+        if self.attention is not None:
+            context, attention = self._attend(output, constants)
+            output = layers.concatenate([context, output])
+        if self.readout is not None:
+            output = self.readout(output)
+        return Decoded(self.output_dropout(output), new_state, attention)
+
+    def project(self, hidden: Tensor) -> Tensor:
+        """hidden (B,T,H) → logits (B,T,V) float32."""
+        if self.output is None:
+            return self.target_embedding(ops.cast(hidden, "float32"), reverse=True)
+        return self.output(hidden)
+
+    def state_names(self, layer: int) -> list[str]:
+        """The names of the states of a decoder layer."""
+        kinds = ["hidden", "cell"] if self.config.architecture == "lstm" else ["hidden"]
+        return [f"decoder_{layer}_{kind}" for kind in kinds]
+
+    # Parts of the three functions.
+
+    def _joined(self, states: list[Tensor]) -> list[Tensor]:
+        """The states of both directions of an encoder layer, side by side."""
+        if not self.config.encoder.bidirectional:
+            return states
+        half = len(states) // 2
+        pairs = zip(states[:half], states[half:], strict=True)
+        return [layers.concatenate([forward, backward]) for forward, backward in pairs]
+
+    def _initial_state(self, memory: Tensor, mask: Tensor, finals: list[list[Tensor]]) -> Tensors:
+        """A state for each decoder layer, from the encoder layer at its height."""
+        mean = None
+        if self.config.decoder.initial_state == "mean":
+            present = ops.cast(ops.expand_dims(mask, -1), memory.dtype)
+            mean = ops.sum(memory * present, axis=1) / ops.sum(present, axis=1)
+        state: Tensors = {}
+        for index in range(self.config.decoder.layers):
+            below = finals[min(index, len(finals) - 1)]
+            for kind, name in enumerate(self.state_names(index)):
+                vector = below[kind] if mean is None else mean
+                bridge = self.bridges.get(name)
+                state[name] = vector if bridge is None else bridge(vector)
+        return state
+
+    def _attend(self, output: Tensor, constants: Tensors) -> tuple[Tensor, Tensor]:
+        """output (B,T,U) → context (B,T,D) and attention (B,T,S)."""
+        memory = constants["memory"]
+        query = output if self.query is None else self.query(output)
+        return self.attention(
+            [query, memory, constants.get("keys", memory)],
+            mask=[None, constants["memory_mask"]],
+            return_attention_scores=True,
+        )
+
+    # The layers.
+
+    def _encoder_layer(self, index: int) -> keras.Layer:
+        encoder, name = self.config.encoder, f"encoder_{index}"
+        if not encoder.bidirectional:
+            return self._recurrent(encoder.units, name)
+        return layers.Bidirectional(self._recurrent(encoder.units, f"{name}_cell"), name=name)
+
+    def _decoder_layer(self, index: int) -> keras.Layer:
+        return self._recurrent(self.config.decoder.units, f"decoder_{index}")
+
+    def _recurrent(self, units: int, name: str) -> keras.Layer:
+        kind = layers.LSTM if self.config.architecture == "lstm" else layers.GRU
+        return kind(units, return_sequences=True, return_state=True, name=name)
+
+    def _between(self, side: str, count: int) -> list[keras.Layer]:
+        names = [f"{side}_dropout_{index}" for index in range(1, count)]
+        return [layers.Dropout(self.config.dropout, name=name) for name in names]
+
+    def _bridges(self) -> dict[str, keras.Layer]:
+        """A layer for each decoder state that cannot be taken over as it is."""
+        config = self.config
+        fits = config.encoder.width == config.decoder.units
+        if config.decoder.initial_state == "last" and fits:
+            return {}
+        names = [name for i in range(config.decoder.layers) for name in self.state_names(i)]
+        return {
+            name: layers.Dense(config.decoder.units, activation="tanh", name=f"bridge_{name}")
+            for name in names
+        }
+
+    def _make_attention(self) -> None:
+        kind, units = self.config.decoder.attention, self.config.decoder.units
+        self.attention: keras.Layer | None = None
+        self.query: keras.Layer | None = None
+        self.keys: keras.Layer | None = None
+        if kind == "none":
+            return
+        if kind == "additive":
+            self.attention = layers.AdditiveAttention(name="attention")
+            self.query = layers.Dense(units, name="attention_query")
+        else:
+            self.attention = layers.Attention(name="attention")
+        if kind != "dot":
+            self.keys = layers.Dense(units, use_bias=False, name="attention_keys")
+
+    def _make_output(self, target_types: int) -> None:
+        config = self.config
+        width = config.embedding.size if config.embedding.tied else config.decoder.units
+        has_context = config.decoder.attention != "none"
+        self.readout: keras.Layer | None = None
+        if has_context or width != config.decoder.units:
+            self.readout = layers.Dense(width, activation="tanh", name="readout")
+        self.output_dropout = layers.Dropout(config.dropout, name="output_dropout")
+        self.output: keras.Layer | None = None
+        if not config.embedding.tied:
+            # float32: rounded logits cost more quality than their product costs time.
+            self.output = layers.Dense(target_types, dtype="float32", name="output")
+
+
+def _embeddings(
+    config: Embedding, source_types: int, target_types: int
+) -> tuple[keras.Layer, keras.Layer]:
+    """The source and the target table, one and the same where they are shared."""
+
+    def table(types: int, name: str, tied: bool) -> keras.Layer:
+        arguments: dict[str, Any] = {
+            "embeddings_initializer": _initializer(config.initializer),
+            "trainable": config.trainable,
+            "name": name,
+        }
+        if tied:
+            return layers.ReversibleEmbedding(
+                types, config.size, reverse_dtype="float32", **arguments
+            )
+        return layers.Embedding(types, config.size, **arguments)
+
+    if config.shared:
+        shared = table(target_types, "embedding", config.tied)
+        return shared, shared
+    source = table(source_types, "source_embedding", tied=False)
+    return source, table(target_types, "target_embedding", config.tied)
+
+
+def _initializer(config: str | Initializer) -> keras.initializers.Initializer:
+    if isinstance(config, str):
+        return keras.initializers.get(config)
+    arguments = config.model_extra or {}
+    try:
+        return keras.initializers.get({"class_name": config.name, "config": arguments})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"model.embedding.initializer: Keras does not take {arguments} for {config.name}: {error}"
+        ) from None

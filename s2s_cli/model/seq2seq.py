@@ -1,0 +1,96 @@
+"""One set of layers, three models: the one that is trained, the encoder, the decoder step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import keras
+
+from s2s_cli.model.recurrent import Encoded, RecurrentLayers, Tensor, Tensors
+from s2s_cli.schema import Model
+
+
+class Seq2Seq:
+    """Holds the layers once, and calls their three functions on three sets of inputs.
+
+    `training_model`: source_ids (B,S), target_in_ids (B,T) → logits (B,T,V).
+    `encoder`: source_ids (B,S) → constants and first state, by name.
+    `decoder`: target_in_ids (B,1), state, constants → logits (B,V), attention
+    (B,S) where there is one, and the next state.
+
+    The three share their layers, so a step of training changes all of them:
+    there are no other weights than these.
+    """
+
+    def __init__(
+        self, config: Model, source_types: int, target_types: int, precision: str = "float32"
+    ):
+        with _precision(precision):
+            self._build(config, source_types, target_types)
+
+    def _build(self, config: Model, source_types: int, target_types: int) -> None:
+        self.layers = RecurrentLayers(config, source_types, target_types)
+        source_ids = keras.Input((None,), dtype="int32", name="source_ids")
+        target_in_ids = keras.Input((None,), dtype="int32", name="target_in_ids")
+        encoded = self.layers.encode(source_ids)
+        self.training_model = self._training_model(source_ids, target_in_ids, encoded)
+        self.constant_names = tuple(encoded.constants)
+        self.state_names = tuple(encoded.state)
+        self.encoder = keras.Model(
+            {"source_ids": source_ids}, {**encoded.constants, **encoded.state}, name="encoder"
+        )
+        self.decoder = self._decoder(encoded)
+
+    def _training_model(
+        self, source_ids: Tensor, target_in_ids: Tensor, encoded: Encoded
+    ) -> keras.Model:
+        decoded = self.layers.decode(target_in_ids, encoded.state, encoded.constants)
+        logits = self.layers.project(decoded.hidden)
+        inputs = {"source_ids": source_ids, "target_in_ids": target_in_ids}
+        return keras.Model(inputs, logits, name="training")
+
+    def _decoder(self, encoded: Encoded) -> keras.Model:
+        """The decoder on inputs of its own: one position, and what encoder or step gave."""
+        last_ids = keras.Input((1,), dtype="int32", name="target_in_ids")
+        constants = _inputs_like(encoded.constants)
+        state = _inputs_like(encoded.state)
+        decoded = self.layers.decode(last_ids, state, constants)
+        outputs = {"logits": self.layers.project(decoded.hidden)[:, 0], **decoded.state}
+        if decoded.attention is not None:
+            outputs["attention"] = decoded.attention[:, 0]
+        inputs = {"target_in_ids": last_ids, **constants, **state}
+        return keras.Model(inputs, outputs, name="decoder")
+
+    def encode(self, source_ids: Tensor) -> Encoded:
+        """source_ids (B,S) → what the search hands to `step`."""
+        outputs = self.encoder({"source_ids": source_ids}, training=False)
+        return Encoded(
+            {name: outputs[name] for name in self.constant_names},
+            {name: outputs[name] for name in self.state_names},
+        )
+
+    def step(self, last_ids: Tensor, state: Tensors, constants: Tensors) -> tuple[Tensor, Tensors]:
+        """last_ids (N,) int32, state, constants → logits (N,V) float32, next state."""
+        inputs = {"target_in_ids": last_ids[:, None], **state, **constants}
+        outputs = self.decoder(inputs, training=False)
+        return outputs["logits"], {name: outputs[name] for name in self.state_names}
+
+
+def _inputs_like(tensors: Tensors) -> Tensors:
+    """A `keras.Input` of the same name, shape and dtype for each tensor."""
+    return {
+        name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
+        for name, tensor in tensors.items()
+    }
+
+
+@contextmanager
+def _precision(name: str) -> Iterator[None]:
+    """Layers made here compute in float32 or bfloat16; their weights are float32."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if name == "bfloat16" else "float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

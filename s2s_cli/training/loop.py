@@ -1,0 +1,293 @@
+"""`train`: a generator of events around one compiled step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from s2s_cli.schema import Training
+from s2s_cli.text.batches import Batch, Plan, batches
+from s2s_cli.text.store import TokenStore
+from s2s_cli.training.schedules import learning_rate
+from s2s_cli.training.step import TrainingStep, means
+
+LOWER_IS_BETTER = ("loss", "perplexity")
+
+
+@dataclass
+class Window:
+    """Sums since the last line of the log."""
+
+    loss: float = 0.0
+    nll: float = 0.0
+    correct: float = 0.0
+    weight: float = 0.0
+    source_tokens: int = 0
+    target_tokens: int = 0
+    seconds: float = 0.0
+    steps: int = 0
+
+
+@dataclass
+class TrainingState:
+    """Where a training stands, beside its weights and its optimizer.
+
+    (epoch, index) is the next batch; `seconds` counts all sessions.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    index: int = 0
+    seconds: float = 0.0
+    best_value: float | None = None
+    best_step: int = 0
+    validated_step: int = 0
+    validations_without_better: int = 0
+    plateau_loss: float | None = None
+    plateau_validations: int = 0
+    plateau_scale: float = 1.0
+    window: Window = field(default_factory=Window)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A held-out pair and what the model makes of its source."""
+
+    source: str
+    reference: str
+    translation: str
+
+
+@dataclass(frozen=True)
+class ValidationResult:
+    """Metrics by name (loss, perplexity, token_accuracy, bleu, chrf), and what they came from."""
+
+    metrics: dict[str, float]
+    signatures: dict[str, str] = field(default_factory=dict)
+    samples: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """A step was taken: batch `index` of `batches` in `epoch`, all counted from 1."""
+
+    step: int
+    epoch: int
+    index: int
+    batches: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Means since the one before; loss in nats a token, with smoothing; tokens without padding."""
+
+    step: int
+    epoch: int
+    loss: float
+    perplexity: float
+    token_accuracy: float
+    learning_rate: float
+    source_tokens_per_second: float
+    target_tokens_per_second: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The model was scored on held-out pairs."""
+
+    step: int
+    epoch: int
+    result: ValidationResult
+    is_best: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CheckpointDue:
+    """The state is to be saved now, before the generator goes on."""
+
+    step: int
+    is_best: bool
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Training ended; `reason` is a clause such as "10 epochs are done"."""
+
+    step: int
+    reason: str
+    interrupted: bool
+    seconds: float
+
+
+Event = StepDone | Progress | Validated | CheckpointDue | Finished
+Validate = Callable[[int], ValidationResult]
+
+
+def train(
+    take_step: TrainingStep,
+    store: TokenStore,
+    plan: Callable[[int], Plan],
+    training: Training,
+    state: TrainingState,
+    *,
+    validate: Validate | None,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Iterator[Event]:
+    """Trains from `state` on until a limit is reached, and keeps `state` up to date.
+
+    `plan(epoch)` gives the batches of an epoch. Whenever an event is yielded,
+    `state` and the weights belong together, so the caller may save both.
+    """
+    session = _Session(training, state, validate)
+    reason = session.limit()
+    while reason is None:
+        epoch_plan = plan(state.epoch)
+        for batch in batches(store, epoch_plan, state.index):
+            yield session.step(take_step, batch, len(epoch_plan))
+            if state.window.steps >= training.log_steps:
+                yield session.progress()
+            reason = session.limit()
+            saved = yield from session.validate_and_save()
+            reason = reason or session.patience_is_over()
+            if stop_requested():
+                if not saved:
+                    yield CheckpointDue(state.step, is_best=False)
+                yield Finished(state.step, "it was interrupted", True, session.clock())
+                return
+            if reason:
+                break
+    if state.step > 0 and session.changed:
+        yield from session.finish()
+    yield Finished(state.step, reason, False, session.clock())
+
+
+class _Session:
+    """The decisions of `train`, over one state."""
+
+    def __init__(self, training: Training, state: TrainingState, validate: Validate | None):
+        self._training, self._state, self._validate = training, state, validate
+        self._tick = time.monotonic()
+        self.changed = False
+
+    def clock(self) -> float:
+        """Seconds of training so far, over all sessions."""
+        now = time.monotonic()
+        self._state.seconds += now - self._tick
+        self._tick = now
+        return self._state.seconds
+
+    def step(self, take_step: TrainingStep, batch: Batch, batches_in_epoch: int) -> StepDone:
+        """Takes one step and moves the position on."""
+        state, started = self._state, time.monotonic()
+        state.step += 1
+        sums = take_step(batch, state.step, self._learning_rate())
+        window = state.window
+        for name, value in sums.items():
+            setattr(window, name, getattr(window, name) + value)
+        window.source_tokens += batch.source_tokens
+        window.target_tokens += batch.target_tokens
+        window.seconds += time.monotonic() - started
+        window.steps += 1
+        epoch, index = state.epoch, state.index
+        state.index += 1
+        if state.index == batches_in_epoch:
+            state.epoch, state.index = epoch + 1, 0
+        self.changed = True
+        return StepDone(state.step, epoch + 1, index + 1, batches_in_epoch, self.clock())
+
+    def progress(self) -> Progress:
+        """Sums up the window and opens a new one."""
+        state, window = self._state, self._state.window
+        seconds = max(window.seconds, 1e-9)
+        metrics = means(window.nll, window.correct, window.weight)
+        state.window = Window()
+        return Progress(
+            step=state.step,
+            epoch=state.epoch + 1,
+            loss=window.loss / max(window.weight, 1e-9),
+            perplexity=metrics["perplexity"],
+            token_accuracy=metrics["token_accuracy"],
+            learning_rate=self._learning_rate(),
+            source_tokens_per_second=window.source_tokens / seconds,
+            target_tokens_per_second=window.target_tokens / seconds,
+            seconds=self.clock(),
+        )
+
+    def validate_and_save(self) -> Iterator[Event]:
+        """What is due after a step; returns whether a checkpoint was."""
+        training, state = self._training, self._state
+        at_end_of_epoch = training.validation_steps is None and state.index == 0
+        at_step = training.validation_steps and state.step % training.validation_steps == 0
+        is_best = False
+        if self._validate and (at_end_of_epoch or at_step):
+            is_best = yield from self._validated()
+        due = is_best or state.step % training.checkpoint_steps == 0
+        if due:
+            yield CheckpointDue(state.step, is_best or self._validate is None)
+        return due
+
+    def finish(self) -> Iterator[Event]:
+        """The last weights are scored and saved, however the limit fell."""
+        is_best = self._validate is None
+        if self._validate and self._state.validated_step != self._state.step:
+            is_best = yield from self._validated()
+        yield CheckpointDue(self._state.step, is_best)
+
+    def limit(self) -> str | None:
+        """The limit that is reached, as a clause."""
+        training, state = self._training, self._state
+        if training.epochs is not None and state.epoch >= training.epochs:
+            return f"{training.epochs} epochs are done"
+        if training.max_steps is not None and state.step >= training.max_steps:
+            return f"{training.max_steps} steps are done"
+        if training.max_minutes is not None and self.clock() >= 60 * training.max_minutes:
+            return f"{training.max_minutes:g} minutes are over"
+        return self.patience_is_over()
+
+    def patience_is_over(self) -> str | None:
+        """Early stopping, as a clause."""
+        stopping, state = self._training.early_stopping, self._state
+        if stopping.patience is None or state.validations_without_better < stopping.patience:
+            return None
+        return f"{stopping.patience} validations brought no better {stopping.metric}"
+
+    def _learning_rate(self) -> float:
+        return learning_rate(self._training, max(1, self._state.step), self._state.plateau_scale)
+
+    def _validated(self) -> Iterator[Event]:
+        """Scores the model; returns whether it is the best so far."""
+        assert self._validate is not None
+        state = self._state
+        result = self._validate(state.step)
+        is_best = self._is_best(result.metrics[self._training.early_stopping.metric])
+        self._watch_plateau(result.metrics["loss"])
+        state.validated_step = state.step
+        yield Validated(state.step, state.epoch + 1, result, is_best, self.clock())
+        return is_best
+
+    def _is_best(self, value: float) -> bool:
+        state = self._state
+        if self._training.early_stopping.metric in LOWER_IS_BETTER:
+            better = state.best_value is None or value < state.best_value
+        else:
+            better = state.best_value is None or value > state.best_value
+        if better:
+            state.best_value, state.best_step = value, state.step
+            state.validations_without_better = 0
+        else:
+            state.validations_without_better += 1
+        return better
+
+    def _watch_plateau(self, loss: float) -> None:
+        state, schedule = self._state, self._training.schedule
+        if state.plateau_loss is None or loss < state.plateau_loss:
+            state.plateau_loss, state.plateau_validations = loss, 0
+            return
+        state.plateau_validations += 1
+        if state.plateau_validations >= schedule.patience:
+            state.plateau_scale *= schedule.factor
+            state.plateau_validations = 0

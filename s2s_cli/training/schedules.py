@@ -1,0 +1,31 @@
+"""The learning rate of a step."""
+
+from __future__ import annotations
+
+import math
+
+from s2s_cli.schema import Training
+
+
+def learning_rate(training: Training, step: int, plateau_scale: float = 1.0) -> float:
+    """The rate of step `step` (the first is 1); `plateau_scale` is what plateau has come to.
+
+    `inverse_sqrt` is the schedule of https://arxiv.org/abs/1706.03762, scaled so
+    that its peak is the configured rate; `cosine` that of
+    https://arxiv.org/abs/1608.03983 without restarts.
+    """
+    schedule, peak = training.schedule, training.optimizer.learning_rate
+    warmup = schedule.warmup_steps
+    if step < warmup:
+        return peak * step / warmup
+    if schedule.name == "inverse_sqrt":
+        return peak * math.sqrt(max(warmup, 1) / step)
+    if schedule.name == "cosine":
+        end = schedule.decay_steps or training.max_steps
+        assert end is not None
+        progress = min(1.0, (step - warmup) / max(1, end - warmup))
+        cosine = (1.0 + math.cos(math.pi * progress)) / 2.0
+        return peak * (schedule.minimum + (1.0 - schedule.minimum) * cosine)
+    if schedule.name == "plateau":
+        return peak * max(plateau_scale, schedule.minimum)
+    return peak

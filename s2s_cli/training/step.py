@@ -1,0 +1,145 @@
+"""One compiled training step: gradient, all-reduce, clip, apply."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.schema import Training
+from s2s_cli.text.batches import Batch
+from s2s_cli.training.objective import cross_entropy
+
+# Distance in seed space between steps; no layer draws as often in one.
+DRAWS_PER_STEP = 1 << 20
+
+IDS = tf.TensorSpec((None, None), tf.int32)
+BATCH = {
+    "source_ids": IDS,
+    "target_in_ids": IDS,
+    "target_out_ids": IDS,
+    "weights": tf.TensorSpec((None, None), tf.float32),
+}
+SCALAR = tf.TensorSpec((), tf.float32)
+STEP = tf.TensorSpec((), tf.int64)
+
+
+class TrainingStep:
+    """The step over all replicas of a strategy; made within its scope.
+
+    Replicas scale their loss by the weight of the global batch and their
+    gradients are summed before they are clipped, so that N replicas take the
+    step that one would take.
+    """
+
+    def __init__(self, seq2seq: Seq2Seq, training: Training, strategy: tf.distribute.Strategy):
+        self._seq2seq, self._training, self._strategy = seq2seq, training, strategy
+        self._model = seq2seq.training_model
+        self._seeds = [v for v in self._model.non_trainable_variables if "seed" in v.path]
+        self.optimizer = make_optimizer(training)
+        self.optimizer.build(self._model.trainable_variables)
+        self._replicas = strategy.num_replicas_in_sync
+        # One replica has a signature of one trace; a distributed batch has no
+        # spec before it exists, so several replicas relax theirs as they go.
+        signature = [BATCH, SCALAR, STEP] if self._replicas == 1 else None
+        self._compiled = tf.function(
+            self._run, input_signature=signature, reduce_retracing=signature is None
+        )
+
+    def __call__(self, batch: Batch, step: int, learning_rate: float) -> dict[str, float]:
+        """Takes step `step` and returns the sums of `cross_entropy` over the global batch."""
+        self.optimizer.learning_rate = learning_rate
+        weight = tf.constant(max(float(batch.weights.sum()), 1e-9), tf.float32)
+        sums = self._compiled(self._dealt(batch), weight, tf.constant(step, tf.int64))
+        return {name: float(value) for name, value in sums.items()}
+
+    def _dealt(self, batch: Batch) -> Any:
+        """The batch as tensors; for several replicas, every n-th row to each."""
+        arrays = batch.arrays()
+        if self._replicas == 1:
+            return {name: tf.constant(array) for name, array in arrays.items()}
+
+        def share(context: Any) -> dict[str, tf.Tensor]:
+            rows = slice(context.replica_id_in_sync_group, None, self._replicas)
+            return {name: tf.constant(array[rows]) for name, array in arrays.items()}
+
+        return self._strategy.experimental_distribute_values_from_function(share)
+
+    def _run(self, batch: Any, weight: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        sums = self._strategy.run(self._on_replica, args=(batch, weight, step))
+        return {
+            name: self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+            for name, value in sums.items()
+        }
+
+    def _on_replica(self, batch: Any, weight: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        replica = tf.distribute.get_replica_context()
+        self._seed_draws(step, replica.replica_id_in_sync_group)
+        variables = [variable.value for variable in self._model.trainable_variables]
+        with tf.GradientTape() as tape:
+            sums = cross_entropy(
+                self._seq2seq, batch, label_smoothing=self._training.label_smoothing, training=True
+            )
+            loss = sums["loss"] / weight
+        # Dense: the norm of an IndexedSlices counts a repeated row wrongly.
+        gradients = [
+            tf.zeros_like(variable) if gradient is None else tf.convert_to_tensor(gradient)
+            for gradient, variable in zip(tape.gradient(loss, variables), variables, strict=True)
+        ]
+        if self._replicas > 1:
+            gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        if self._training.optimizer.clip_norm is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, self._training.optimizer.clip_norm)
+        if self._replicas > 1:
+            # Keras sums over the replicas once more; every one holds the sum already.
+            gradients = [gradient / self._replicas for gradient in gradients]
+        self.optimizer.apply(gradients, self._model.trainable_variables)
+        return sums
+
+    def _seed_draws(self, step: tf.Tensor, replica: Any) -> None:
+        """Makes every random draw a function of (seed, step, what draws, replica)."""
+        replica = tf.cast(replica, tf.int64)
+        for index, state in enumerate(self._seeds):
+            stream = (self._training.seed * 1009 + index) * 4099
+            seed = tf.stack([stream + replica, step * DRAWS_PER_STEP])
+            state.assign(tf.cast(seed, state.dtype))
+
+
+def make_optimizer(training: Training) -> keras.optimizers.Optimizer:
+    """The Keras optimizer of the config; clipping is not its business."""
+    config = {"learning_rate": training.optimizer.learning_rate, **training.optimizer.arguments}
+    return keras.optimizers.get({"class_name": training.optimizer.name, "config": config})
+
+
+class ValidationLoss:
+    """Loss, perplexity and token accuracy of held-out batches, without smoothing."""
+
+    def __init__(self, seq2seq: Seq2Seq):
+        def sums(batch: Any) -> dict[str, tf.Tensor]:
+            return cross_entropy(seq2seq, batch, label_smoothing=0.0, training=False)
+
+        self._compiled = tf.function(sums, input_signature=[BATCH])
+
+    def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """`loss` in nats a token, `perplexity`, and `token_accuracy` in 0..1."""
+        totals = {"loss": 0.0, "correct": 0.0, "weight": 0.0}
+        for batch in batches:
+            arrays = {name: tf.constant(array) for name, array in batch.arrays().items()}
+            for name, value in self._compiled(arrays).items():
+                if name in totals:
+                    totals[name] += float(value)
+        return means(totals["loss"], totals["correct"], totals["weight"])
+
+
+def means(loss: float, correct: float, weight: float) -> dict[str, float]:
+    """Sums over tokens as means a token."""
+    loss = loss / max(weight, 1e-9)
+    return {
+        "loss": loss,
+        "perplexity": float(np.exp(min(loss, 700.0))),
+        "token_accuracy": correct / max(weight, 1e-9),
+    }
