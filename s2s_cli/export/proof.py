@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -108,9 +109,10 @@ def _in_fresh_process(
         check=False,
     )
     if process.returncode != 0:
-        last = (process.stderr.strip().splitlines() or ["no message"])[-1]
+        errors = re.findall(r"^[\w.]*(?:Error|Exception)\b.*", process.stderr, re.MULTILINE)
         raise ExportError(
-            f"The {export_format} export does not load in a fresh process: {last}",
+            f"The {export_format} export does not load in a fresh process:"
+            f" {errors[-1] if errors else f'exit code {process.returncode}'}",
             "Nothing was written. This is a defect; please report it with the run's config.yaml.",
         )
     found: list[list[int]] = json.loads(answer.read_text(encoding="utf-8"))

@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 import keras
-import numpy as np
 import sentencepiece
 import yaml
 
 HERE = Path(__file__).parent
+tensor = keras.ops.convert_to_tensor
 PAD, BOS, EOS = 0, 2, 3  # ids of <pad>, <s> and </s>
 settings = yaml.safe_load((HERE / "s2s-export.yaml").read_text(encoding="utf-8"))
 source, target = (sentencepiece.SentencePieceProcessor(str(HERE / f"{s}.model")) for s in ("source", "target"))
@@ -18,12 +18,12 @@ encoder, decoder = (keras.saving.load_model(HERE / f"{name}.keras") for name in 
 
 def search(source_ids: list[int]) -> list[int]:
     """Greedy search: the ids of one translation."""
-    encoded = encoder({"source_ids": np.array([[*source_ids, EOS]], "int32")})
+    encoded = encoder({"source_ids": tensor([[*source_ids, EOS]], "int32")})
     limit = min(int(settings["max_length_ratio"] * len(source_ids)) + 10, settings["max_length"])
     ids = [BOS]
     while len(ids) <= limit and ids[-1] != EOS:
-        outputs = decoder({"target_in_ids": np.array([ids[-1:]], "int32"), **encoded})
-        ids.append(PAD + 1 + int(np.argmax(outputs["logits"][0, PAD + 1 :])))
+        outputs = decoder({"target_in_ids": tensor([ids[-1:]], "int32"), **encoded})
+        ids.append(PAD + 1 + int(keras.ops.argmax(outputs["logits"][0, PAD + 1 :])))
         encoded.update((name, outputs[name]) for name in encoded if name in outputs)
     return ids[1:]
 

@@ -72,6 +72,9 @@ class RecurrentLayers:
             finals.append(self._joined(states))
             if index > 0:
                 memory = layers.add([memory, below])
+        # Padding holds zeros, and the mask goes on as a tensor: the implicit one
+        # of Keras does not outlive an operation or a model boundary.
+        memory = ops.where(ops.expand_dims(mask, -1), memory, 0.0)
         constants = {}
         if self.attention is not None:
             constants = {"memory": memory, "memory_mask": mask}
@@ -124,7 +127,7 @@ class RecurrentLayers:
         mean = None
         if self.config.decoder.initial_state == "mean":
             present = ops.cast(ops.expand_dims(mask, -1), memory.dtype)
-            mean = ops.sum(memory * present, axis=1) / ops.sum(present, axis=1)
+            mean = ops.sum(memory, axis=1) / ops.sum(present, axis=1)
         state: Tensors = {}
         for index in range(self.config.decoder.layers):
             below = finals[min(index, len(finals) - 1)]
