@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+# Parameters of mallopt(3), from <malloc.h>.
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 
 
 def start(threads: int | None = None, *, deterministic: bool = False, seed: int = 1) -> None:
@@ -15,6 +19,7 @@ def start(threads: int | None = None, *, deterministic: bool = False, seed: int 
     `threads` bounds the processor's threads (None: all). Creating a layer
     initialises TensorFlow, after which none of this can be changed.
     """
+    _keep_freed_memory()
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _native_stderr_silenced():
@@ -31,6 +36,21 @@ def start(threads: int | None = None, *, deterministic: bool = False, seed: int 
             tf.config.experimental.enable_op_determinism()
         keras.utils.set_random_seed(seed)
         tf.constant(0)
+
+
+def _keep_freed_memory() -> None:
+    """Tells glibc to reuse large blocks instead of giving them back to the system.
+
+    A step allocates and frees hundreds of megabytes; fetching their pages anew
+    took a fifth of its time. Other C libraries have no such switch.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, 32 << 20)
+        mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+        mallopt(M_TOP_PAD, 256 << 20)
 
 
 @contextmanager
