@@ -20,6 +20,7 @@ SIZES = {"train": 16_000, "validation": 500, "test": 1_000}
 
 
 def main() -> None:
+    """Writes train.tsv, validation.tsv and test.tsv into configs/quickstart."""
     folder = Path(__file__).parent / "quickstart"
     folder.mkdir(exist_ok=True)
     chooser = random.Random(1)

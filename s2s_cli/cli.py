@@ -69,12 +69,15 @@ def _options(
 
 @app.command()
 def train(
-    config_file: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see `s2s init`.")],
+    config_file: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="A YAML file; see `s2s init`.")
+    ],
     run: Annotated[
         Path | None, typer.Option("--run", help="Run directory; runs/<name of CONFIG> by default.")
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Overrides a setting; repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Overrides a setting; repeatable."),
     ] = None,
     max_minutes: Annotated[
         float | None, typer.Option("--max-minutes", help="Same as --set training.max_minutes=…")
@@ -111,13 +114,17 @@ def train(
 @app.command()
 def translate(
     run: RunDirectory,
-    text: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Sentences.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Sentences.")
+    ] = None,
     input_file: Annotated[
         str, typer.Option("-i", "--input", help="File with a sentence a line; - is stdin.")
     ] = "-",
     output_file: Annotated[str, typer.Option("-o", "--output", help="File; - is stdout.")] = "-",
     max_length: Annotated[int | None, typer.Option(min=1, help="decoding.max_length")] = None,
-    max_length_ratio: Annotated[float | None, typer.Option(help="decoding.max_length_ratio")] = None,
+    max_length_ratio: Annotated[
+        float | None, typer.Option(help="decoding.max_length_ratio")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="decoding.batch_size")] = None,
     checkpoint: Checkpoint = "best",
     threads: Threads = None,
@@ -127,7 +134,11 @@ def translate(
     from s2s_cli.run import Run
 
     directory = Run(run)
-    options = {"max_length": max_length, "max_length_ratio": max_length_ratio, "batch_size": batch_size}
+    options = {
+        "max_length": max_length,
+        "max_length_ratio": max_length_ratio,
+        "batch_size": batch_size,
+    }
     given = {name: value for name, value in options.items() if value is not None}
     decoding = directory.config().decoding.model_copy(update=given)
     directory.find_checkpoint(checkpoint)
@@ -218,7 +229,9 @@ def evaluate(
 def init(
     source: Annotated[str, typer.Argument(help="File with a source sentence a line.")],
     target: Annotated[str, typer.Argument(help="File with the translation of each line.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The config to write.")] = Path("s2s.yaml"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="The config to write.")] = Path(
+        "s2s.yaml"
+    ),
 ) -> None:
     """Write a commented starter config for a pair of files."""
     from s2s_cli.commands.init import write_starter_config

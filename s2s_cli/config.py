@@ -67,7 +67,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
-            f"{path}: there is no such file.", "`s2s init` writes a starter config for a pair of files."
+            f"{path}: there is no such file.",
+            "`s2s init` writes a starter config for a pair of files.",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}.") from None
@@ -124,7 +125,7 @@ def _override(values: dict[str, Any], origins: dict[KeyPath, str], override: str
             "Write, for example, --set training.optimizer.learning_rate=1e-3",
         )
     try:
-        value = yaml.load(text, _Loader)  # noqa: S506, a subclass of SafeLoader
+        value = yaml.load(text, _Loader)
     except yaml.YAMLError:
         raise ConfigError(f"--set {override}: the value is not valid YAML.") from None
     holder = {path[-1]: value}
@@ -135,12 +136,16 @@ def _override(values: dict[str, Any], origins: dict[KeyPath, str], override: str
             section = section[int(name)]
             continue
         if not isinstance(section, dict):
-            raise ConfigError(f"--set {override}: `{name}` lies in something that is not a section.")
+            raise ConfigError(
+                f"--set {override}: `{name}` lies in something that is not a section."
+            )
         if not isinstance(section.get(name), dict | list):
             section[name] = {}
         section = section[name]
     if not isinstance(section, dict):
-        raise ConfigError(f"--set {override}: `{path[-1]}` lies in something that is not a section.")
+        raise ConfigError(
+            f"--set {override}: `{path[-1]}` lies in something that is not a section."
+        )
     section[path[-1]] = holder[path[-1]]
     origins[tuple(int(name) if name.isdigit() else name for name in path)] = f"--set {key}"
 
@@ -181,7 +186,7 @@ def _explain(mistake: Any, path: KeyPath, origins: dict[KeyPath, str], file: str
     key = ".".join(map(str, path)) or "the config"
     place = _place(path, origins, file)
     if kind == "extra_forbidden":
-        names = list(_section_at(path[:-1]).model_fields)
+        names = _names_at(path[:-1])
         near = difflib.get_close_matches(str(path[-1]), names, n=1)
         advice = f"did you mean `{near[0]}`?" if near else f"allowed here: {', '.join(names)}."
         where = f" in `{'.'.join(map(str, path[:-1]))}`" if path[:-1] else ""
@@ -206,7 +211,8 @@ def _allowed(kind: str, context: dict[str, Any], mistake: Any) -> str:
         "float_type": "a number", "float_parsing": "a number", "finite_number": "a finite number",
         "bool_type": "true or false", "bool_parsing": "true or false",
         "string_type": "text", "list_type": "a list", "dict_type": "a section",
-        "model_type": "a section with keys of its own", "model_attributes_type": "a section with keys of its own",
+        "model_type": "a section with keys of its own",
+        "model_attributes_type": "a section with keys of its own",
     }  # fmt: skip
     if kind in bounds:
         words, name = bounds[kind]
@@ -214,7 +220,9 @@ def _allowed(kind: str, context: dict[str, Any], mistake: Any) -> str:
     if kind == "literal_error":
         options = re.findall(r"'([^']*)'", context["expected"])
         near = difflib.get_close_matches(str(mistake["input"]), options, n=1)
-        return f"choose from {', '.join(options)}" + (f"; did you mean `{near[0]}`?" if near else ".")
+        return f"choose from {', '.join(options)}" + (
+            f"; did you mean `{near[0]}`?" if near else "."
+        )
     if kind in types:
         return f"it must be {types[kind]}."
     return f"{mistake['msg'][:1].lower()}{mistake['msg'][1:]}."
@@ -223,16 +231,17 @@ def _allowed(kind: str, context: dict[str, Any], mistake: Any) -> str:
 def _as_written(path: KeyPath, values: Any) -> KeyPath:
     """Drops what validation put into a path: the index of a lone corpus, branches of a union."""
     written: list[str | int] = []
-    for index, name in enumerate(path):
-        last = index == len(path) - 1
-        if isinstance(values, dict) and (name in values or last):
-            values = values.get(str(name))
-        elif isinstance(values, list) and isinstance(name, int) and name < len(values):
-            values = values[name]
-        elif isinstance(values, dict) and isinstance(name, str) and not name[:1].isupper():
-            values = None
-        elif not last or isinstance(name, int) or values is not None:
+    sections: list[type[BaseModel]] = [Config]
+    for name in path:
+        fields = [s.model_fields[name] for s in sections if name in s.model_fields]
+        is_index = isinstance(name, int) and isinstance(values, list) and name < len(values)
+        if not (fields or is_index or (isinstance(values, dict) and name in values)):
             continue
+        if fields:
+            sections = _sections_in(fields[0].annotation)
+        values = (
+            values.get(name) if isinstance(values, dict) else values[name] if is_index else None
+        )
         written.append(name)
     return tuple(written)
 
@@ -245,19 +254,19 @@ def _place(path: KeyPath, origins: dict[KeyPath, str], file: str) -> str:
     return file
 
 
-def _section_at(path: KeyPath) -> type[BaseModel]:
-    """The schema of the section at `path`."""
-    section: type[BaseModel] = Config
+def _names_at(path: KeyPath) -> list[str]:
+    """The settings of the section at `path`."""
+    sections: list[type[BaseModel]] = [Config]
     for name in path:
-        if not isinstance(name, str) or name not in section.model_fields:
-            continue
-        section = _models_in(section.model_fields[name].annotation)[0]
-    return section
+        fields = [s.model_fields[name] for s in sections if name in s.model_fields]
+        if fields:
+            sections = _sections_in(fields[0].annotation)
+    return [name for section in sections for name in section.model_fields]
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
     """The sections that an annotation such as `list[Corpus] | None` names."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     inner = getattr(annotation, "__args__", ())
-    return [model for argument in inner for model in _models_in(argument)]
+    return [section for argument in inner for section in _sections_in(argument)]

@@ -11,6 +11,18 @@ import typer
 from tqdm import tqdm
 
 from s2s_cli.errors import S2SError
+from s2s_cli.events import (
+    DataReady,
+    Finished,
+    ModelReady,
+    PreparationEvent,
+    Progress,
+    StepDone,
+    TokenizerLearned,
+    TrainingEvent,
+    Validated,
+    VectorsMatched,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,9 +51,25 @@ class TrainingView:
         self._bar: tqdm | None = None
         self._is_terminal = sys.stderr.isatty()
 
-    def show(self, event: Any) -> None:
-        """Shows one event; each kind has its method."""
-        getattr(self, f"_{type(event).__name__}", lambda event: None)(event)
+    def show(self, event: PreparationEvent | TrainingEvent) -> None:
+        """Shows one event."""
+        match event:
+            case TokenizerLearned():
+                self._tokenizer_learned(event)
+            case DataReady():
+                self._data_ready(event)
+            case VectorsMatched():
+                self._vectors_matched(event)
+            case ModelReady():
+                self._model_ready(event)
+            case StepDone():
+                self._step_done(event)
+            case Progress():
+                self._progress(event)
+            case Validated():
+                self._validated(event)
+            case Finished():
+                self._finished(event)
 
     def close(self) -> None:
         """Takes the bar off the screen."""
@@ -56,24 +84,23 @@ class TrainingView:
         if self._bar is not None:
             self._bar.refresh()
 
-    def _TokenizerLearned(self, event: Any) -> None:
+    def _tokenizer_learned(self, event: TokenizerLearned) -> None:
         side = "" if event.side == "shared" else f"{event.side} "
         self._line(f"learned a {side}vocabulary of {event.types:,} types")
 
-    def _DataReady(self, event: Any) -> None:
+    def _data_ready(self, event: DataReady) -> None:
         self._line(f"training pairs    {_counts(event.train)}")
         if event.validation:
             self._line(f"validation pairs  {_counts(event.validation)}")
         else:
             self._line("validation pairs  none: the last checkpoint is taken for the best")
 
-    def _VectorsMatched(self, event: Any) -> None:
-        matched = event.matched
+    def _vectors_matched(self, event: VectorsMatched) -> None:
         self._line(
-            f"start vectors     {matched.matched:,} of {matched.types:,} types from {matched.path}"
+            f"start vectors     {event.matched:,} of {event.types:,} types from {event.path}"
         )
 
-    def _ModelReady(self, event: Any) -> None:
+    def _model_ready(self, event: ModelReady) -> None:
         self._line(
             f"model             {event.architecture}, {event.parameters:,} parameters, {event.precision}"
         )
@@ -82,7 +109,7 @@ class TrainingView:
         begins = f"goes on at step {event.step:,}" if event.step else "begins"
         self._line(f"training {begins} in {event.run}; Ctrl-C saves and stops")
 
-    def _StepDone(self, event: Any) -> None:
+    def _step_done(self, event: StepDone) -> None:
         if not self._is_terminal:
             return
         if self._bar is None:
@@ -97,7 +124,7 @@ class TrainingView:
         self._bar.set_description(f"epoch {event.epoch}", refresh=False)
         self._bar.update(event.step - self._bar.n)
 
-    def _total(self, event: Any) -> int:
+    def _total(self, event: StepDone) -> int:
         """The step at which the first limit will be reached, as far as can be told."""
         before = event.step - event.index
         totals = [self._max_steps] if self._max_steps else []
@@ -107,7 +134,7 @@ class TrainingView:
             totals.append(int(event.step * self._max_seconds / max(event.seconds, 1e-9)))
         return max(event.step, min(totals, default=before + event.batches))
 
-    def _Progress(self, event: Any) -> None:
+    def _progress(self, event: Progress) -> None:
         if self._bar is not None:
             self._bar.set_postfix_str(
                 f"loss {event.loss:.3f}, lr {event.learning_rate:.2g}, "
@@ -122,7 +149,7 @@ class TrainingView:
             f"  target {event.target_tokens_per_second:,.0f} tok/s  {clock(event.seconds)}"
         )
 
-    def _Validated(self, event: Any) -> None:
+    def _validated(self, event: Validated) -> None:
         metrics = event.result.metrics
         best = "  best so far" if event.is_best else ""
         self._line(
@@ -135,7 +162,7 @@ class TrainingView:
             self._line(f"    source     {sample.source}\n    reference  {sample.reference}")
             self._line(f"    model      {sample.translation}")
 
-    def _Finished(self, event: Any) -> None:
+    def _finished(self, event: Finished) -> None:
         self.close()
         ended = "stopped" if event.interrupted else "finished"
         say(f"training {ended} at step {event.step:,} after {clock(event.seconds)}: {event.reason}")
@@ -144,7 +171,10 @@ class TrainingView:
 def _counts(counts: Any) -> str:
     left_out = [
         f"{number:,} {what}"
-        for number, what in ((counts.empty_side, "with an empty side"), (counts.too_long, "too long"))
+        for number, what in (
+            (counts.empty_side, "with an empty side"),
+            (counts.too_long, "too long"),
+        )
         if number
     ]
     return f"{counts.pairs:,}" + (f" (left out: {', '.join(left_out)})" if left_out else "")
@@ -173,7 +203,9 @@ def exported(output: Path, proof: Proof) -> None:
     """Where an export lies and what was proven of it."""
     same = proof.sentences - proof.ties
     ties = f"; {proof.ties} parted at a tie of two scores" if proof.ties else ""
-    say(f"a fresh process gave the run's own translations for {same} of {proof.sentences} sentences{ties}")
+    say(
+        f"a fresh process gave the run's own translations for {same} of {proof.sentences} sentences{ties}"
+    )
     say(f"exported to {output}", fg="green")
 
 

@@ -89,7 +89,9 @@ class Run:
         try:
             config = load_config(self.config_file)
         except ConfigError as error:
-            raise RunError(error.message, "The config of a run is not meant to be edited.") from None
+            raise RunError(
+                error.message, "The config of a run is not meant to be edited."
+            ) from None
         if config.resolved is None:
             raise RunError(
                 f"{self.config_file}: the section `resolved` is missing.",

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 # Parameters of mallopt(3), from <malloc.h>.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
@@ -68,7 +69,9 @@ def _native_stderr_silenced() -> Iterator[None]:
         os.close(saved)
 
 
-def choose_precision(requested: str) -> str:
+def choose_precision(
+    requested: Literal["auto", "float32", "bfloat16"],
+) -> Literal["float32", "bfloat16"]:
     """What `auto` comes to: bfloat16 where the device multiplies it natively."""
     if requested != "auto":
         return requested

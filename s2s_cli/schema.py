@@ -16,7 +16,7 @@ Count = Annotated[int, Field(ge=1)]
 
 OptimizerName = Literal[
     "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw",
-    "ftrl", "lamb", "lion", "nadam", "rmsprop", "sgd",
+    "ftrl", "lion", "nadam", "rmsprop", "sgd",
 ]  # fmt: skip
 InitializerName = Literal[
     "constant", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "identity",
@@ -25,7 +25,7 @@ InitializerName = Literal[
 ]  # fmt: skip
 
 
-class Misfit(ValueError):
+class MisfitError(ValueError):
     """Two settings that do not fit together; `path` is the one to blame."""
 
     def __init__(self, path: str, message: str):
@@ -113,9 +113,9 @@ class Data(Section):
     @model_validator(mode="after")
     def _all_or_none_are_mixed(self) -> Data:
         if not self.train:
-            raise Misfit("train", "is an empty list; give at least one corpus")
+            raise MisfitError("train", "is an empty list; give at least one corpus")
         if len({corpus.mixing_weight is None for corpus in self.train}) > 1:
-            raise Misfit("train", "needs `mixing_weight` on every corpus or on none")
+            raise MisfitError("train", "needs `mixing_weight` on every corpus or on none")
         return self
 
 
@@ -140,7 +140,9 @@ class Tokenizer(Section):
     @model_validator(mode="after")
     def _case_folding_needs_a_rule(self) -> Tokenizer:
         if self.lowercase and self.normalization == "identity":
-            raise Misfit("lowercase", "needs normalization nmt_nfkc or nfkc; identity changes nothing")
+            raise MisfitError(
+                "lowercase", "needs normalization nmt_nfkc or nfkc; identity changes nothing"
+            )
         return self
 
 
@@ -231,7 +233,7 @@ class Model(Section):
     @model_validator(mode="after")
     def _widths_fit(self) -> Model:
         if self.decoder.attention == "dot" and self.encoder.width != self.decoder.units:
-            raise Misfit(
+            raise MisfitError(
                 "decoder.attention",
                 f"dot compares vectors of one size, but the encoder gives {self.encoder.width}"
                 f" and the decoder {self.decoder.units}; choose general or additive",
@@ -333,10 +335,14 @@ class Training(Section):
     @model_validator(mode="after")
     def _settings_fit(self) -> Training:
         if (self.batch_tokens is None) == (self.batch_size is None):
-            raise Misfit("batch_size", "and training.batch_tokens exclude each other; set one of them")
+            raise MisfitError(
+                "batch_size", "and training.batch_tokens exclude each other; set one of them"
+            )
         needs_length = self.schedule.name == "cosine" and self.schedule.decay_steps is None
         if needs_length and self.max_steps is None:
-            raise Misfit("schedule.decay_steps", "must be set for cosine where training.max_steps is not")
+            raise MisfitError(
+                "schedule.decay_steps", "must be set for cosine where training.max_steps is not"
+            )
         return self
 
 
@@ -392,7 +398,11 @@ class Config(Section):
     @model_validator(mode="after")
     def _sections_fit(self) -> Config:
         if self.model.embedding.shared and not self.tokenizer.shared:
-            raise Misfit("model.embedding.shared", "needs tokenizer.shared: true (one table, one vocabulary)")
+            raise MisfitError(
+                "model.embedding.shared", "needs tokenizer.shared: true (one table, one vocabulary)"
+            )
         if self.data.validation is None and self.training.schedule.name == "plateau":
-            raise Misfit("training.schedule.name", "plateau watches the validation loss; set data.validation")
+            raise MisfitError(
+                "training.schedule.name", "plateau watches the validation loss; set data.validation"
+            )
         return self

@@ -26,4 +26,6 @@ def evaluate(
         )
     if not sources:
         raise DataError(f"{source}: there is not one sentence in it.")
-    return score_translations(list(translate_lines(translator, sources, on_batch=on_batch)), references)
+    return score_translations(
+        list(translate_lines(translator, sources, on_batch=on_batch)), references
+    )

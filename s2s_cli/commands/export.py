@@ -17,7 +17,9 @@ from s2s_cli.training.checkpoint import load_weights
 FORMATS = {"keras": keras_models, "saved_model": saved_model}
 
 
-def export(run: Run, export_format: str, output: Path | None, checkpoint: str) -> tuple[Path, Proof]:
+def export(
+    run: Run, export_format: str, output: Path | None, checkpoint: str
+) -> tuple[Path, Proof]:
     """Exports a checkpoint of a run; returns where it lies and what was compared.
 
     Everything is written beside `output` and renamed after the proof, so a

@@ -24,9 +24,7 @@ class Hypotheses(NamedTuple):
     log_probability: tf.Tensor
 
 
-def length_limits(
-    source_ids: tf.Tensor, max_length: int, max_length_ratio: float
-) -> tf.Tensor:
+def length_limits(source_ids: tf.Tensor, max_length: int, max_length_ratio: float) -> tf.Tensor:
     """The most ids that each row (N,S) may be given, (N,) int32: ratio × pieces + 10, or max_length."""
     pieces = tf.math.count_nonzero(source_ids, axis=1, dtype=tf.int32) - 1
     bound = tf.cast(max_length_ratio * tf.cast(pieces, tf.float32), tf.int32) + 10
@@ -60,8 +58,7 @@ def greedy(step: Step, state: Any, constants: Any, limits: tf.Tensor) -> Hypothe
                 last_ids=chosen,
                 alive=alive,
                 ids=tf.tensor_scatter_nd_update(loop.ids, [[loop.position]], [chosen]),
-                log_probability=loop.log_probability
-                + tf.where(loop.alive, log_probability, 0.0),
+                log_probability=loop.log_probability + tf.where(loop.alive, log_probability, 0.0),
                 state=state,
             ),
         )

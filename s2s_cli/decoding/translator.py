@@ -28,16 +28,16 @@ class Translation:
 class Translator:
     """Translates with the layers of a `Seq2Seq`, as they are at each call."""
 
-    def __init__(
-        self, seq2seq: Seq2Seq, source: Tokenizer, target: Tokenizer, decoding: Decoding
-    ):
+    def __init__(self, seq2seq: Seq2Seq, source: Tokenizer, target: Tokenizer, decoding: Decoding):
         self._source, self._target, self._decoding = source, target, decoding
         self._pieces = target.pieces()
         signature = [tf.TensorSpec((None, None), tf.int32)]
         self._search = tf.function(greedy_search(seq2seq, decoding), input_signature=signature)
 
     @classmethod
-    def from_run(cls, run: Run, checkpoint: str = "best", decoding: Decoding | None = None) -> Translator:
+    def from_run(
+        cls, run: Run, checkpoint: str = "best", decoding: Decoding | None = None
+    ) -> Translator:
         """The translator of a trained run, in float32."""
         config = run.config()
         source, target = load_tokenizers(run, config)

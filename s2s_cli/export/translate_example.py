@@ -12,8 +12,12 @@ HERE = Path(__file__).parent
 tensor = keras.ops.convert_to_tensor
 PAD, BOS, EOS = 0, 2, 3  # ids of <pad>, <s> and </s>
 settings = yaml.safe_load((HERE / "s2s-export.yaml").read_text(encoding="utf-8"))
-source, target = (sentencepiece.SentencePieceProcessor(str(HERE / f"{s}.model")) for s in ("source", "target"))
-encoder, decoder = (keras.saving.load_model(HERE / f"{name}.keras") for name in ("encoder", "decoder"))
+source, target = (
+    sentencepiece.SentencePieceProcessor(str(HERE / f"{s}.model")) for s in ("source", "target")
+)
+encoder, decoder = (
+    keras.saving.load_model(HERE / f"{name}.keras") for name in ("encoder", "decoder")
+)
 
 
 def search(source_ids: list[int]) -> list[int]:
@@ -29,10 +33,17 @@ def search(source_ids: list[int]) -> list[int]:
 
 
 def translate(sentence: str) -> str:
+    """Text to text."""
     if settings["tokenizer"] == "word":  # punctuation is a token of its own, tied by U+2040
-        sentence = re.sub(r"(?<=\w)(?=[^\w\s])|(?<=[^\w\s])(?=\w)", " \u2040", sentence.replace("\u2040", " "))
+        sentence = re.sub(
+            r"(?<=\w)(?=[^\w\s])|(?<=[^\w\s])(?=\w)", " \u2040", sentence.replace("\u2040", " ")
+        )
     ids = source.encode(sentence.strip())
-    return target.decode([i for i in search(ids) if i not in (BOS, EOS)]).replace(" \u2040", "") if ids else ""
+    return (
+        target.decode([i for i in search(ids) if i not in (BOS, EOS)]).replace(" \u2040", "")
+        if ids
+        else ""
+    )
 
 
 if __name__ == "__main__":

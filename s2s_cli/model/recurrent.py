@@ -139,6 +139,7 @@ class RecurrentLayers:
 
     def _attend(self, output: Tensor, constants: Tensors) -> tuple[Tensor, Tensor]:
         """output (B,T,U) → context (B,T,D) and attention (B,T,S)."""
+        assert self.attention is not None
         memory = constants["memory"]
         query = output if self.query is None else self.query(output)
         return self.attention(
@@ -232,12 +233,12 @@ def _embeddings(
 
 
 def _initializer(config: str | Initializer) -> keras.initializers.Initializer:
-    if isinstance(config, str):
-        return keras.initializers.get(config)
-    arguments = config.model_extra or {}
+    name = config if isinstance(config, str) else config.name
+    arguments = {} if isinstance(config, str) else config.model_extra or {}
     try:
-        return keras.initializers.get({"class_name": config.name, "config": arguments})
-    except (TypeError, ValueError) as error:
+        return keras.initializers.get({"class_name": name, "config": arguments})
+    except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(
-            f"model.embedding.initializer: Keras does not take {arguments} for {config.name}: {error}"
+            f"model.embedding.initializer: Keras does not make {name} from {arguments}: {error}.",
+            "Write {name: …} with the arguments that Keras documents for it.",
         ) from None

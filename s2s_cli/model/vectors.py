@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import keras
 import numpy as np
 
 from s2s_cli.errors import DataError
+from s2s_cli.events import VectorsMatched
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.schema import SideFiles
 from s2s_cli.text.corpus import read_lines
@@ -15,18 +15,9 @@ from s2s_cli.text.tokenizer import JOINER, SPECIAL_TOKENS, Tokenizer
 WORD_START = "\u2581"
 
 
-@dataclass(frozen=True)
-class Matched:
-    """How many types of a table got their start values from a file."""
-
-    path: str
-    matched: int
-    types: int
-
-
 def start_from_vectors(
     seq2seq: Seq2Seq, files: SideFiles, source: Tokenizer, target: Tokenizer
-) -> list[Matched]:
+) -> list[VectorsMatched]:
     """Writes the vectors of `files` into the tables; rows without one keep their start values.
 
     A shared table takes the target's file last. Raises DataError where a file
@@ -38,13 +29,13 @@ def start_from_vectors(
     for path, table, tokenizer in sides:
         if path is None:
             continue
-        values = np.array(table.embeddings)
+        values = np.array(keras.ops.convert_to_numpy(table.embeddings))
         if path.endswith(".npy"):
             matched = _array(path, values)
         else:
             matched = _word_vectors(path, values, tokenizer.pieces())
         table.embeddings.assign(values)
-        report = Matched(path, matched, len(values))
+        report = VectorsMatched(path, matched, len(values))
         if report not in found:
             found.append(report)
     return found
@@ -87,7 +78,9 @@ def _word_vectors(path: str, values: np.ndarray, pieces: list[str]) -> int:
         try:
             vector = np.array(numbers, np.float32)
         except ValueError:
-            raise DataError(f"{path}:{number}: the vector of {name!r} is not made of numbers.") from None
+            raise DataError(
+                f"{path}:{number}: the vector of {name!r} is not made of numbers."
+            ) from None
         for row in rows[name]:
             # A vector for the piece itself is closer than one for the word in it.
             if row not in matched or name == pieces[row]:

@@ -101,7 +101,9 @@ def read_lines(path: str) -> Iterator[str]:
                     line = line.removeprefix(b"\xef\xbb\xbf")
                 yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file.", "Check the path in the config.") from None
+        raise DataError(
+            f"{path}: there is no such file.", "Check the path in the config."
+        ) from None
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}:{number}: this line is not UTF-8 (byte {error.start + 1}: {error.reason}).",
@@ -175,8 +177,8 @@ def fingerprint(path: str) -> str:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file.", "Check the path in the config.") from None
+        raise DataError(
+            f"{path}: there is no such file.", "Check the path in the config."
+        ) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
-
-

@@ -46,7 +46,9 @@ class Ragged:
     def __getitem__(self, row: int) -> np.ndarray:
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
-    def padded(self, rows: np.ndarray, before: tuple[int, ...], after: tuple[int, ...]) -> np.ndarray:
+    def padded(
+        self, rows: np.ndarray, before: tuple[int, ...], after: tuple[int, ...]
+    ) -> np.ndarray:
         """The rows, between fixed ids, as int32 (rows, longest) with 0 on the right."""
         starts = self.offsets[rows]
         lengths = self.offsets[rows + 1] - starts

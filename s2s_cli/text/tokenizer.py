@@ -96,7 +96,9 @@ def learn(
         raise _refusal(str(error), config) from None
     tokenizer = Tokenizer(model.getvalue(), config.type)
     scores = (tokenizer._processor.get_score(index) for index in range(tokenizer.size))
-    lines = (f"{piece}\t{score:.6g}" for piece, score in zip(tokenizer.pieces(), scores, strict=True))
+    lines = (
+        f"{piece}\t{score:.6g}" for piece, score in zip(tokenizer.pieces(), scores, strict=True)
+    )
     write_text(path.with_suffix(".vocab"), "\n".join(lines) + "\n")
     write_bytes(path, model.getvalue())
     return tokenizer

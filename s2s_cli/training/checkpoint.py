@@ -38,7 +38,9 @@ def save_checkpoint(
     try:
         beside.mkdir(parents=True)
         seq2seq.training_model.save_weights(beside / WEIGHTS)
-        values = {f"{i:04d}": np.array(v) for i, v in enumerate(optimizer.variables)}
+        values: dict[str, Any] = {
+            f"{i:04d}": keras.ops.convert_to_numpy(v) for i, v in enumerate(optimizer.variables)
+        }
         np.savez(beside / OPTIMIZER, **values)
         write_text(beside / STATE, json.dumps(asdict(state), indent=1) + "\n")
         sums = {name: _sha256(beside / name) for name in (WEIGHTS, OPTIMIZER, STATE)}
@@ -99,7 +101,9 @@ def _unreadable(folder: Path, name: str, reason: str) -> RunError:
     hint = f"The run also has checkpoints of steps {', '.join(others)}: choose with --checkpoint."
     return RunError(
         f"{folder / name}: the checkpoint cannot be read: {reason}.",
-        hint if others else "It is the only checkpoint of this run; train again in another directory.",
+        hint
+        if others
+        else "It is the only checkpoint of this run; train again in another directory.",
     )
 
 

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
+from s2s_cli.events import (
+    CheckpointDue,
+    Finished,
+    Progress,
+    StepDone,
+    TrainingEvent,
+    Validated,
+    ValidationResult,
+)
 from s2s_cli.schema import Training
 from s2s_cli.text.batches import Batch, Plan, batches
 from s2s_cli.text.store import TokenStore
@@ -50,80 +59,6 @@ class TrainingState:
     window: Window = field(default_factory=Window)
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A held-out pair and what the model makes of its source."""
-
-    source: str
-    reference: str
-    translation: str
-
-
-@dataclass(frozen=True)
-class ValidationResult:
-    """Metrics by name (loss, perplexity, token_accuracy, bleu, chrf), and what they came from."""
-
-    metrics: dict[str, float]
-    signatures: dict[str, str] = field(default_factory=dict)
-    samples: tuple[Sample, ...] = ()
-
-
-@dataclass(frozen=True)
-class StepDone:
-    """A step was taken: batch `index` of `batches` in `epoch`, all counted from 1."""
-
-    step: int
-    epoch: int
-    index: int
-    batches: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Means since the one before; loss in nats a token, with smoothing; tokens without padding."""
-
-    step: int
-    epoch: int
-    loss: float
-    perplexity: float
-    token_accuracy: float
-    learning_rate: float
-    source_tokens_per_second: float
-    target_tokens_per_second: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Validated:
-    """The model was scored on held-out pairs."""
-
-    step: int
-    epoch: int
-    result: ValidationResult
-    is_best: bool
-    seconds: float
-
-
-@dataclass(frozen=True)
-class CheckpointDue:
-    """The state is to be saved now, before the generator goes on."""
-
-    step: int
-    is_best: bool
-
-
-@dataclass(frozen=True)
-class Finished:
-    """Training ended; `reason` is a clause such as "10 epochs are done"."""
-
-    step: int
-    reason: str
-    interrupted: bool
-    seconds: float
-
-
-Event = StepDone | Progress | Validated | CheckpointDue | Finished
 Validate = Callable[[int], ValidationResult]
 
 
@@ -136,7 +71,7 @@ def train(
     *,
     validate: Validate | None,
     stop_requested: Callable[[], bool] = lambda: False,
-) -> Iterator[Event]:
+) -> Iterator[TrainingEvent]:
     """Trains from `state` on until a limit is reached, and keeps `state` up to date.
 
     `plan(epoch)` gives the batches of an epoch. Whenever an event is yielded,
@@ -217,11 +152,12 @@ class _Session:
             seconds=self.clock(),
         )
 
-    def validate_and_save(self) -> Iterator[Event]:
+    def validate_and_save(self) -> Generator[TrainingEvent, None, bool]:
         """What is due after a step; returns whether a checkpoint was."""
         training, state = self._training, self._state
         at_end_of_epoch = training.validation_steps is None and state.index == 0
-        at_step = training.validation_steps and state.step % training.validation_steps == 0
+        every = training.validation_steps
+        at_step = every is not None and state.step % every == 0
         is_best = False
         if self._validate and (at_end_of_epoch or at_step):
             is_best = yield from self._validated()
@@ -230,7 +166,7 @@ class _Session:
             yield CheckpointDue(state.step, is_best or self._validate is None)
         return due
 
-    def finish(self) -> Iterator[Event]:
+    def finish(self) -> Iterator[TrainingEvent]:
         """The last weights are scored and saved, however the limit fell."""
         is_best = self._validate is None
         if self._validate and self._state.validated_step != self._state.step:
@@ -258,7 +194,7 @@ class _Session:
     def _learning_rate(self) -> float:
         return learning_rate(self._training, max(1, self._state.step), self._state.plateau_scale)
 
-    def _validated(self) -> Iterator[Event]:
+    def _validated(self) -> Generator[TrainingEvent, None, bool]:
         """Scores the model; returns whether it is the best so far."""
         assert self._validate is not None
         state = self._state

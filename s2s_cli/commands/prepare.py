@@ -1,0 +1,104 @@
+"""The corpora become tokenizers and token stores in the run directory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from s2s_cli.commands.settle import flat, is_path
+from s2s_cli.errors import DataError
+from s2s_cli.events import TokenizerLearned
+from s2s_cli.run import Run
+from s2s_cli.schema import Config
+from s2s_cli.text.corpus import Pair, training_pairs, validation_pairs
+from s2s_cli.text.store import TokenStore, build_store, open_store
+from s2s_cli.text.tokenizer import Tokenizer, learn
+
+
+@dataclass(frozen=True)
+class Tokenizers:
+    """One for each side, the same one where they are shared."""
+
+    source: Tokenizer
+    target: Tokenizer
+
+
+def prepare_tokenizers(
+    run: Run, config: Config, threads: int
+) -> Generator[TokenizerLearned, None, Tokenizers]:
+    """Loads the tokenizers of the run, or learns them; returns them."""
+    shared = config.tokenizer.shared
+    found = {}
+    for side in ("shared",) if shared else ("source", "target"):
+        path = run.tokenizer_file(side, shared)
+        if path.is_file():
+            found[side] = Tokenizer.load(path, config.tokenizer.type)
+            continue
+        found[side] = learn(
+            _sentences(config, side),
+            config.tokenizer,
+            path,
+            seed=config.training.seed,
+            threads=threads,
+        )
+        yield TokenizerLearned(side, found[side].size)
+    if shared:
+        return Tokenizers(found["shared"], found["shared"])
+    return Tokenizers(found["source"], found["target"])
+
+
+def _sentences(config: Config, side: str) -> Iterator[str]:
+    """The training sentences of a side, or of both."""
+    for pair in training_pairs(config.data, config.training.seed):
+        if side != "target" and pair.source:
+            yield pair.source
+        if side != "source" and pair.target:
+            yield pair.target
+
+
+def prepare_stores(
+    run: Run, config: Config, tokenizers: Tokenizers, threads: int
+) -> tuple[TokenStore, TokenStore | None]:
+    """The token stores of both splits, made anew where they are not from this config."""
+    data, seed = config.data, config.training.seed
+    assert config.resolved is not None
+    made_from = {
+        "files": [file.sha256 for file in config.resolved.files],
+        "data": _settings_without_paths(config),
+        "tokenizer": [tokenizers.source.pieces(), tokenizers.target.pieces()],
+        "normalization": config.tokenizer.model_dump(mode="json"),
+        "seed": seed,
+    }
+    key = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+
+    def store(split: str, pairs: Iterator[Pair]) -> TokenStore:
+        opened = open_store(run.store(split), key) or build_store(
+            run.store(split),
+            key,
+            pairs,
+            tokenizers.source,
+            tokenizers.target,
+            max_length=data.max_length,
+            threads=threads,
+        )
+        if len(opened) == 0:
+            raise DataError(
+                f"No sentence pair is left to use for {split}: {opened.counts.empty_side} have an"
+                f" empty side and {opened.counts.too_long} are longer than"
+                f" data.max_length ({data.max_length}).",
+                "Check the corpus, or raise data.max_length.",
+            )
+        return opened
+
+    train_store = store("train", training_pairs(data, seed))
+    if data.validation is None:
+        return train_store, None
+    return train_store, store("validation", validation_pairs(data, seed))
+
+
+def _settings_without_paths(config: Config) -> dict[str, Any]:
+    settings = flat(config.model_dump(mode="json", include={"data"}))
+    return {key: value for key, value in settings.items() if not is_path(key)}

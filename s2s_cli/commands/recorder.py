@@ -1,0 +1,64 @@
+"""metrics.jsonl: one line an event; and TensorBoard's files where they are asked for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import tensorflow as tf
+
+from s2s_cli.events import Progress, TrainingEvent, Validated
+from s2s_cli.run import Run, write_text
+
+
+def cut_back_metrics(run: Run, step: int) -> None:
+    """Drops the lines of steps that will be taken again."""
+    if not run.metrics_file.is_file():
+        return
+    lines = run.metrics_file.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    if kept != lines:
+        write_text(run.metrics_file, "".join(kept))
+
+
+class Recorder:
+    """Writes metrics.jsonl, and TensorBoard's files where they are asked for."""
+
+    def __init__(self, run: Run, tensorboard: bool):
+        self._file = open(run.metrics_file, "a", encoding="utf-8")
+        self._summaries = (
+            tf.summary.create_file_writer(str(run.tensorboard)) if tensorboard else None
+        )
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        if self._summaries:
+            self._summaries.close()
+
+    def __call__(self, event: TrainingEvent) -> None:
+        """Records what has figures."""
+        if isinstance(event, Progress):
+            figures = asdict(event)
+            self._write({"event": "progress", **figures})
+            self._summarize("training", figures)
+        elif isinstance(event, Validated):
+            line = {"event": "validation", "step": event.step, "epoch": event.epoch}
+            figures = {**event.result.metrics, "seconds": event.seconds}
+            self._write({**line, **figures, "best": event.is_best})
+            self._summarize("validation", {**line, **figures})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+    def _summarize(self, prefix: str, figures: dict[str, Any]) -> None:
+        if self._summaries is None:
+            return
+        with self._summaries.as_default(step=figures["step"]):
+            for name, value in figures.items():
+                if isinstance(value, float):
+                    tf.summary.scalar(f"{prefix}/{name}", value)
