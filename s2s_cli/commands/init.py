@@ -36,8 +36,8 @@ model:
 training:
   epochs: 20                       # or max_steps, or max_minutes; raise it later to go on
   batch_tokens: 2048               # more for more data
-  optimizer: {{name: adam, learning_rate: 1e-3, clip_norm: 1.0}}
-  schedule: {{name: inverse_sqrt, warmup_steps: 500}}
+  optimizer: {{name: adam, learning_rate: 2e-3, clip_norm: 1.0}}
+  schedule: {{name: inverse_sqrt, warmup_steps: 200}}
   label_smoothing: 0.1
   validation_steps: 500
   early_stopping: {{metric: bleu, patience: 5}}

@@ -161,7 +161,17 @@ class RecurrentLayers:
 
     def _recurrent(self, units: int, name: str) -> keras.Layer:
         kind = layers.LSTM if self.config.architecture == "lstm" else layers.GRU
-        return kind(units, return_sequences=True, return_state=True, name=name)
+        # Keras draws the kernels of all gates as one wide matrix, which leaves each
+        # of them too small; these scales are those of a matrix a gate.
+        gates = 4 if self.config.architecture == "lstm" else 3
+        return kind(
+            units,
+            kernel_initializer=keras.initializers.VarianceScaling(1.0, "fan_in", "uniform"),
+            recurrent_initializer=keras.initializers.Orthogonal(gain=gates**0.5),
+            return_sequences=True,
+            return_state=True,
+            name=name,
+        )
 
     def _between(self, side: str, count: int) -> list[keras.Layer]:
         names = [f"{side}_dropout_{index}" for index in range(1, count)]

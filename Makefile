@@ -1,0 +1,51 @@
+# Two commands do everything: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+QUICKSTART := runs/quickstart
+
+.PHONY: help demo test check clean
+
+help:
+	@echo "make demo   install, train the quickstart (dates, some two minutes), translate, export"
+	@echo "make test   install what the tests need and run every test"
+	@echo "make check  lint and types"
+	@echo "make clean  remove the environment; runs/ stays"
+
+# The stamps tell whether what is installed is what pyproject.toml and constraints.txt ask for.
+$(VENV)/.base: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "s2s needs Python 3.11 to 3.13; name one with make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.base
+	$(BIN)/python configs/quickstart_data.py
+	$(BIN)/s2s train configs/quickstart.yaml
+	@cut -f1 configs/quickstart/test.tsv > $(QUICKSTART)/test.source
+	@cut -f2 configs/quickstart/test.tsv > $(QUICKSTART)/test.reference
+	$(BIN)/s2s translate $(QUICKSTART) -i $(QUICKSTART)/test.source -o $(QUICKSTART)/test.translation
+	@echo; echo "Held-out dates, and what the model makes of them:"
+	@paste $(QUICKSTART)/test.source $(QUICKSTART)/test.translation | head -n 5 | sed 's/^/  /; s/\t/  ->  /'
+	@paste $(QUICKSTART)/test.translation $(QUICKSTART)/test.reference | \
+	  awk -F '\t' '$$1 == $$2 { same++ } END { printf "%d of %d unseen dates are translated exactly.\n\n", same, NR }'
+	$(BIN)/s2s export $(QUICKSTART) --format keras
+	@echo; echo "Next, type:"
+	@echo "  $(BIN)/s2s translate $(QUICKSTART) 'Friday, May 3, 2024'"
+	@echo "  $(BIN)/s2s init YOUR.source YOUR.target     # then: $(BIN)/s2s train s2s.yaml"
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build *.egg-info

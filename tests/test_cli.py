@@ -1,0 +1,238 @@
+"""The program as a person starts it: a new process each."""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import s2s, tiny_settings, write_config
+
+COMMANDS = ("train", "translate", "export", "evaluate", "init", "schema")
+
+
+def test_help_names_every_command_and_imports_neither_tensorflow_nor_keras():
+    program = (
+        "import sys; sys.argv = ['s2s', '--help']\n"
+        "from s2s_cli.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print('heavy:', sorted({'tensorflow', 'keras', 'numpy'} & set(sys.modules)))\n"
+    )
+    import subprocess
+
+    process = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip().endswith("heavy: []")
+    for command in COMMANDS:
+        assert re.search(rf"\b{command}\b", process.stdout)
+
+
+def test_a_typing_mistake_in_an_option_is_exit_code_2():
+    assert s2s("train", "--nonsense").returncode == 2
+    assert s2s("nonsense").returncode == 2
+
+
+def test_translations_are_all_that_is_on_stdout_a_line_for_each_line(trained):
+    lines = ["1 2 3", "", "4", "   ", "5 6", "\t", "7 7 7 7"]
+    process = s2s("translate", trained, stdin="\n".join(lines) + "\n")
+    assert process.returncode == 0 and process.err == ""
+    found = process.out.split("\n")
+    assert len(found) == len(lines) + 1 and found[-1] == ""
+    for line, translation in zip(lines, found, strict=False):
+        assert bool(line.strip()) or translation == ""
+
+
+def test_order_batching_and_where_text_comes_from_do_not_change_a_translation(trained, tmp_path):
+    lines = ["1 2 3", "4", "5 6", "7 7 7 7", "1 2 3"]
+    (tmp_path / "in").write_text("\n".join(lines) + "\n")
+    from_arguments = s2s("translate", trained, *lines).out
+    from_file = s2s("translate", trained, "-i", tmp_path / "in", "-o", tmp_path / "out")
+    one_by_one = s2s("translate", trained, "--batch-size", 1, "-i", "-", stdin="\n".join(lines))
+    assert from_file.out == "" and (tmp_path / "out").read_text() == from_arguments
+    assert one_by_one.out == from_arguments
+    assert from_arguments.split("\n")[0] == from_arguments.split("\n")[4]
+
+
+def test_max_length_bounds_a_translation(trained):
+    long = s2s("translate", trained, "1 2 3").out.strip()
+    short = s2s("translate", trained, "--max-length", 2, "1 2 3").out.strip()
+    assert len(short) <= 2 and long.startswith(short)
+
+
+def test_evaluate_prints_scores_with_signatures(trained, corpus):
+    files = ("--source", corpus / "validation.digits", "--reference", corpus / "validation.words")
+    process = s2s("evaluate", trained, *files)
+    assert process.returncode == 0
+    bleu, chrf = process.out.splitlines()
+    assert re.match(r"BLEU  +\d+\.\d\d  nrefs:1\|case:mixed\|eff:no\|tok:13a\|", bleu)
+    assert re.match(r"CHRF  +\d+\.\d\d  nrefs:1\|case:mixed\|", chrf)
+
+
+def test_train_from_a_new_process_prints_plain_lines_and_says_what_comes_next(corpus, tmp_path):
+    config = write_config(tmp_path / "tiny.yaml", tiny_settings(corpus))
+    process = s2s("train", "tiny.yaml", cwd=tmp_path)
+    assert process.returncode == 0 and process.out == ""
+    assert "\x1b" not in process.err and "\r" not in process.err
+    noise = ("oneDNN", "cuda", "absl", "WARNING", "Warning", "rebuild")
+    assert not [word for word in noise if word in process.err]
+    shown = process.err.splitlines()
+    assert shown[0].startswith("learned a source vocabulary of")
+    assert "training pairs    240" in shown
+    assert any(line.startswith("validation at step 12: loss") for line in shown)
+    assert shown[-2].strip() == "s2s translate runs/tiny -i FILE"
+    assert (tmp_path / "runs" / "tiny" / "config.yaml").is_file()
+    again = s2s("train", config, "--run", tmp_path / "runs" / "tiny")
+    assert again.returncode == 0 and "12 steps are done" in again.err
+
+
+def test_an_interrupt_saves_and_the_same_command_goes_on(corpus, tmp_path):
+    import signal
+    import subprocess
+
+    settings = tiny_settings(corpus)
+    settings["training"].update(max_steps=100_000, validation_steps=100_000)
+    write_config(tmp_path / "tiny.yaml", settings)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "s2s_cli", "train", "tiny.yaml"],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for line in process.stderr:
+        if line.startswith("step"):
+            break
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "it was interrupted" in rest and "Traceback" not in rest
+    stopped_at = int(re.search(r"stopped at step (\d+)", rest.replace(",", ""))[1])
+    limit = f"training.max_steps={stopped_at + 2}"
+    again = s2s("train", "tiny.yaml", "--set", limit, cwd=tmp_path)
+    assert again.returncode == 0 and f"goes on at step {stopped_at:,}" in again.err
+
+
+def test_init_writes_a_config_that_is_valid_and_never_overwrites(corpus, tmp_path):
+    files = (corpus / "train.digits", corpus / "train.words")
+    process = s2s("init", *files, "-o", tmp_path / "s2s.yaml")
+    assert process.returncode == 0
+    from s2s_cli.config import load_config
+
+    config = load_config(tmp_path / "s2s.yaml")
+    assert config.data.train[0].source == str(corpus / "train.digits")
+    assert "#" in (tmp_path / "s2s.yaml").read_text()
+    again = s2s("init", *files, "-o", tmp_path / "s2s.yaml")
+    assert again.returncode == 1 and "there is a file already" in again.err
+
+
+def test_schema_prints_json_schema_with_every_section_documented():
+    schema = json.loads(s2s("schema").out)
+    assert set(schema["properties"]) >= {"data", "tokenizer", "model", "training", "decoding"}
+    assert schema["$defs"]["Training"]["properties"]["batch_tokens"]["description"]
+
+
+# Bad input: exit code 1, one message, one hint, no traceback.
+
+
+def _change(settings: dict, key: str, value: object) -> dict:
+    section, names = settings, key.split(".")
+    for name in names[:-1]:
+        section = section[name]
+    section[names[-1]] = value
+    return settings
+
+
+def _bad_config(key, value):
+    def arguments(folder, corpus, trained):
+        settings = _change(tiny_settings(corpus), key, value)
+        return "train", write_config(folder / "bad.yaml", settings), "--run", folder / "run"
+
+    return arguments
+
+
+def _bad_corpus(source: bytes, target: bytes):
+    def arguments(folder, corpus, trained):
+        (folder / "bad.en").write_bytes(source)
+        (folder / "bad.de").write_bytes(target)
+        settings = tiny_settings(corpus)
+        settings["data"]["train"] = {"source": "bad.en", "target": "bad.de"}
+        return "train", write_config(folder / "bad.yaml", settings), "--run", folder / "run"
+
+    return arguments
+
+
+def _another_config(folder, corpus, trained):
+    settings = _change(tiny_settings(corpus), "model.dropout", 0.4)
+    return "train", write_config(folder / "bad.yaml", settings), "--run", trained
+
+
+def _unreadable_checkpoint(folder, corpus, trained):
+    shutil.copytree(trained, folder / "run")
+    for weights in (folder / "run" / "checkpoints").glob("*/model.weights.h5"):
+        weights.write_bytes(weights.read_bytes()[:100])
+    return "translate", folder / "run", "1 2"
+
+
+BAD_INPUT = {
+    "unknown key": (
+        _bad_config("training.batch_tokns", 3),
+        "unknown key `batch_tokns` in `training`; did you mean `batch_tokens`?",
+    ),
+    "wrong type": (_bad_config("model.dropout", "much"), "model.dropout is 'much'; it must be a number."),
+    "missing config": (lambda *_: ("train", "no.yaml"), "no.yaml: there is no such file."),
+    "missing file": (
+        _bad_config("data.train.source", "no.en"), "no.en: there is no such file."
+    ),
+    "unequal length": (_bad_corpus(b"a\nb\n", b"c\n"), "bad.de has 1; line i of one must be"),
+    "invalid UTF-8": (_bad_corpus(b"a\nb\n", b"c\n\xff\n"), "bad.de:2: this line is not UTF-8"),
+    "empty corpus": (_bad_corpus(b"", b""), "there is not one sentence pair in it"),
+    "too large a vocabulary": (
+        _bad_config("tokenizer", {"type": "bpe", "vocab_size": 9000, "shared": False}),
+        "tokenizer.vocab_size is 9000, but the training sentences support no more than",
+    ),
+    "run of another config": (_another_config, "model.dropout: 0.2 → 0.4"),
+    "unreadable checkpoint": (_unreadable_checkpoint, "the checkpoint cannot be read: its checksum"),
+    "unknown export format": (
+        lambda folder, corpus, trained: ("export", trained, "--format", "onxx"),
+        "--format is 'onxx'; choose from keras, saved_model.",
+    ),
+    "no run": (lambda folder, *_: ("translate", folder, "x"), "this is not a run directory"),
+    "no such checkpoint": (
+        lambda folder, corpus, trained: ("translate", trained, "--checkpoint", "77", "x"),
+        "there is no checkpoint `77`",
+    ),
+    "unreadable input": (
+        lambda folder, corpus, trained: ("translate", trained, "-i", folder / "no"), "no such file"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_gets_one_message_and_one_hint(case, tmp_path, corpus, trained):
+    make_arguments, message = BAD_INPUT[case]
+    process = s2s(*make_arguments(tmp_path, corpus, trained), cwd=tmp_path)
+    assert process.returncode == 1 and process.out == ""
+    assert message in process.err
+    assert process.err.count("error: ") == 1 and process.err.count("hint: ") == 1
+    assert "Traceback" not in process.err
+
+
+def test_a_reader_that_goes_away_ends_the_program_quietly(trained):
+    import subprocess
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "s2s_cli", "translate", str(trained), "1", "2"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.wait(timeout=60)
+
+
+def test_nothing_but_console_prints():
+    package = Path(__file__).parent.parent / "s2s_cli"
+    speakers = [
+        path.name
+        for path in package.rglob("*.py")
+        if re.search(r"\b(print|secho|echo)\(", path.read_text(encoding="utf-8"))
+    ]
+    assert set(speakers) <= {"console.py", "cli.py", "translate_example.py"}
