@@ -123,7 +123,7 @@ def translate(
     output_file: Annotated[str, typer.Option("-o", "--output", help="File; - is stdout.")] = "-",
     max_length: Annotated[int | None, typer.Option(min=1, help="decoding.max_length")] = None,
     max_length_ratio: Annotated[
-        float | None, typer.Option(help="decoding.max_length_ratio")
+        float | None, typer.Option(min=0.01, help="decoding.max_length_ratio")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="decoding.batch_size")] = None,
     checkpoint: Checkpoint = "best",
@@ -155,8 +155,9 @@ def translate(
         lines = console.prompt_lines()
     else:
         lines = read_lines(input_file)
-    is_file = input_file != "-" and not text
-    with _opened(output_file) as file, console.counting(None, "line", is_file) as count:
+    is_file = not text and Path(input_file).is_file()
+    total = sum(1 for _ in read_lines(input_file)) if is_file else None
+    with _opened(output_file) as file, console.counting(total, "line", is_file) as count:
         chunk = 1 if is_typed else CHUNK
         for line in translate_lines(translator, lines, chunk=chunk, on_batch=count):
             file.write(line + "\n")
@@ -259,6 +260,7 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
         if requested:
             raise KeyboardInterrupt
         requested = True
+        console.say("stopping after this step; once more stops at once")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,7 @@ class TrainingView:
         self._max_steps, self._max_seconds, self._epochs = max_steps, max_seconds, epochs
         self._bar: tqdm | None = None
         self._is_terminal = sys.stderr.isatty()
+        self._signatures_shown = False
 
     def show(self, event: PreparationEvent | TrainingEvent) -> None:
         """Shows one event."""
@@ -158,6 +159,10 @@ class TrainingView:
             f"  BLEU {metrics['bleu']:.2f}  chrF {metrics['chrf']:.2f}{best}",
             fg="green" if event.is_best else None,
         )
+        if not self._signatures_shown:
+            for name, signature in event.result.signatures.items():
+                self._line(f"    {name:<10} {signature}")
+            self._signatures_shown = True
         for sample in event.result.samples:
             self._line(f"    source     {sample.source}\n    reference  {sample.reference}")
             self._line(f"    model      {sample.translation}")
@@ -178,12 +183,6 @@ def _counts(counts: Any) -> str:
         if number
     ]
     return f"{counts.pairs:,}" + (f" (left out: {', '.join(left_out)})" if left_out else "")
-
-
-def signatures(found: dict[str, str]) -> None:
-    """How the scores of a training were taken."""
-    for name, signature in found.items():
-        say(f"{name.upper():<5} {signature}")
 
 
 def trained(run: Path, best_step: int) -> None:
@@ -226,13 +225,6 @@ def prompt_lines() -> Iterator[str]:
             say()
             return
         yield line.rstrip("\n")
-
-
-def write_lines(lines: Iterable[str], file: Any) -> None:
-    """Translations, each as soon as it is there."""
-    for line in lines:
-        file.write(line + "\n")
-    file.flush()
 
 
 def clock(seconds: float) -> str:

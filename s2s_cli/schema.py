@@ -168,7 +168,9 @@ class Embedding(Section):
 
     size: Count = 256
     """Length of a vector."""
-    initializer: InitializerName | Initializer = Initializer(name="random_normal", stddev=0.25)
+    initializer: InitializerName | Initializer = Initializer.model_validate(
+        {"name": "random_normal", "stddev": 0.25}
+    )
     """Start values: a Keras initializer by name, or {name: …, its arguments}.
 
     Keras's own default, uniform within 0.05, starts recurrent layers on inputs near

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import asdict
 from typing import Any
 
 import tensorflow as tf
 
+from s2s_cli.errors import ConfigError
 from s2s_cli.events import Progress, TrainingEvent, Validated
 from s2s_cli.run import Run, write_text
 
@@ -26,10 +28,15 @@ class Recorder:
     """Writes metrics.jsonl, and TensorBoard's files where they are asked for."""
 
     def __init__(self, run: Run, tensorboard: bool):
+        self._summaries = None
+        if tensorboard:
+            if importlib.util.find_spec("tensorboard") is None:
+                raise ConfigError(
+                    "training.tensorboard is true, but TensorBoard is not installed.",
+                    'Install it with: pip install "s2s[tensorboard]"',
+                )
+            self._summaries = tf.summary.create_file_writer(str(run.tensorboard))
         self._file = open(run.metrics_file, "a", encoding="utf-8")
-        self._summaries = (
-            tf.summary.create_file_writer(str(run.tensorboard)) if tensorboard else None
-        )
 
     def __enter__(self) -> Recorder:
         return self

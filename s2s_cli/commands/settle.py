@@ -69,11 +69,10 @@ def settle(
             f"{run.root}: this run was made from another config:\n  " + "\n  ".join(refused),
             "Train in another directory with --run, or undo these changes to go on with this run.",
         )
+    config = config.model_copy(update={"resolved": old.resolved})
     if changes:
-        config = config.model_copy(update={"resolved": old.resolved})
         run.write_config(config)
-        return config, tuple(changes.values())
-    return old, ()
+    return config, tuple(changes.values())
 
 
 def _changes(old: Config, new: Config) -> dict[str, str]:

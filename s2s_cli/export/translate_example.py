@@ -1,4 +1,4 @@
-"""Translates lines from stdin: `python translate.py < input.txt`. Needs keras, sentencepiece, yaml."""
+"""Translates lines: `python translate.py < input.txt`. Needs keras, sentencepiece and pyyaml."""
 
 import re
 import sys
@@ -8,44 +8,31 @@ import keras
 import sentencepiece
 import yaml
 
-HERE = Path(__file__).parent
-tensor = keras.ops.convert_to_tensor
-PAD, BOS, EOS = 0, 2, 3  # ids of <pad>, <s> and </s>
-settings = yaml.safe_load((HERE / "s2s-export.yaml").read_text(encoding="utf-8"))
-source, target = (
-    sentencepiece.SentencePieceProcessor(str(HERE / f"{s}.model")) for s in ("source", "target")
-)
-encoder, decoder = (
-    keras.saving.load_model(HERE / f"{name}.keras") for name in ("encoder", "decoder")
-)
+here, tensor = Path(__file__).parent, keras.ops.convert_to_tensor
+settings = yaml.safe_load((here / "s2s-export.yaml").read_text(encoding="utf-8"))
+encoder, decoder = (keras.saving.load_model(here / f"{m}.keras") for m in ("encoder", "decoder"))
+pieces = {
+    s: sentencepiece.SentencePieceProcessor(str(here / f"{s}.model")) for s in ("source", "target")
+}
+BOS, EOS = 2, 3  # ids of <s> and </s>; padding is 0
+JOINER = " \u2040"  # at the word level, before what stood right behind the token before it
 
 
 def search(source_ids: list[int]) -> list[int]:
-    """Greedy search: the ids of one translation."""
-    encoded = encoder({"source_ids": tensor([[*source_ids, EOS]], "int32")})
+    """Greedy search: the ids of the translation of one sentence."""
+    values = encoder({"source_ids": tensor([[*source_ids, EOS]], "int32")})
     limit = min(int(settings["max_length_ratio"] * len(source_ids)) + 10, settings["max_length"])
     ids = [BOS]
     while len(ids) <= limit and ids[-1] != EOS:
-        outputs = decoder({"target_in_ids": tensor([ids[-1:]], "int32"), **encoded})
-        ids.append(PAD + 1 + int(keras.ops.argmax(outputs["logits"][0, PAD + 1 :])))
-        encoded.update((name, outputs[name]) for name in encoded if name in outputs)
+        outputs = decoder({"target_in_ids": tensor([ids[-1:]], "int32"), **values})
+        values = {name: outputs.get(name, value) for name, value in values.items()}
+        ids.append(1 + int(keras.ops.argmax(outputs["logits"][0, 1:])))
     return ids[1:]
 
 
-def translate(sentence: str) -> str:
-    """Text to text."""
-    if settings["tokenizer"] == "word":  # punctuation is a token of its own, tied by U+2040
-        sentence = re.sub(
-            r"(?<=\w)(?=[^\w\s])|(?<=[^\w\s])(?=\w)", " \u2040", sentence.replace("\u2040", " ")
-        )
-    ids = source.encode(sentence.strip())
-    return (
-        target.decode([i for i in search(ids) if i not in (BOS, EOS)]).replace(" \u2040", "")
-        if ids
-        else ""
-    )
-
-
-if __name__ == "__main__":
-    for line in sys.stdin:
-        print(translate(line))
+for line in sys.stdin if __name__ == "__main__" else ():
+    if settings["tokenizer"] == "word":
+        line = re.sub(r"(?<=\w)(?=[^\w\s])|(?<=[^\w\s])(?=\w)", JOINER, line)
+    source_ids = pieces["source"].encode(line.strip())
+    target_ids = search(source_ids) if source_ids else []
+    print(pieces["target"].decode([i for i in target_ids if i > EOS or i == 1]).replace(JOINER, ""))

@@ -116,7 +116,7 @@ def _flush(path: Path) -> None:
     """Asks the system to put a file or directory on disk; Windows cannot for directories."""
     if os.name == "nt" and path.is_dir():
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

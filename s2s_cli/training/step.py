@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from s2s_cli.errors import ConfigError
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.schema import Training
 from s2s_cli.text.batches import Batch
@@ -111,8 +112,16 @@ class TrainingStep:
 
 def make_optimizer(training: Training) -> keras.optimizers.Optimizer:
     """The Keras optimizer of the config; clipping is not its business."""
-    config = {"learning_rate": training.optimizer.learning_rate, **training.optimizer.arguments}
-    return keras.optimizers.get({"class_name": training.optimizer.name, "config": config})
+    optimizer = training.optimizer
+    config = {"learning_rate": optimizer.learning_rate, **optimizer.arguments}
+    try:
+        return keras.optimizers.get({"class_name": optimizer.name, "config": config})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"training.optimizer.arguments: Keras does not make {optimizer.name} from"
+            f" {optimizer.arguments}: {error}.",
+            "Give arguments that Keras documents for this optimizer.",
+        ) from None
 
 
 class ValidationLoss:
