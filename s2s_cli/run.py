@@ -58,12 +58,20 @@ class Run:
 
     @property
     def exists(self) -> bool:
-        """Whether a training has begun here."""
+        """Whether this is a run directory."""
         return self.config_file.is_file()
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether something was trained here that could be lost."""
+        return self.exists and bool(self.checkpoints())
+
     def create(self, config: Config) -> None:
-        """Makes the directory and writes the resolved config into it."""
-        if self.root.exists() and any(self.root.iterdir()):
+        """Makes the directory and writes the resolved config into it.
+
+        A run that has not begun is made anew: a corpus may have been mended since.
+        """
+        if not self.exists and self.root.exists() and any(self.root.iterdir()):
             raise RunError(
                 f"{self.root}: the directory is not empty and holds no config.yaml of a run.",
                 "Name another directory with --run.",
@@ -71,6 +79,8 @@ class Run:
         try:
             for folder in ("tokenizer", "data", "checkpoints", "translations"):
                 (self.root / folder).mkdir(parents=True, exist_ok=True)
+            for stale in (self.root / "tokenizer").iterdir():
+                stale.unlink()
         except OSError as error:
             raise RunError(f"{self.root}: cannot be created: {error.strerror}.") from None
         self.write_config(config)

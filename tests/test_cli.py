@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,8 +22,6 @@ def test_help_names_every_command_and_imports_neither_tensorflow_nor_keras():
         "except SystemExit: pass\n"
         "print('heavy:', sorted({'tensorflow', 'keras', 'numpy'} & set(sys.modules)))\n"
     )
-    import subprocess
-
     process = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
@@ -89,9 +89,6 @@ def test_train_from_a_new_process_prints_plain_lines_and_says_what_comes_next(co
 
 
 def test_an_interrupt_saves_and_the_same_command_goes_on(corpus, tmp_path):
-    import signal
-    import subprocess
-
     settings = tiny_settings(corpus)
     settings["training"].update(max_steps=100_000, validation_steps=100_000)
     write_config(tmp_path / "tiny.yaml", settings)
@@ -217,15 +214,22 @@ def test_bad_input_gets_one_message_and_one_hint(case, tmp_path, corpus, trained
 
 
 def test_a_reader_that_goes_away_ends_the_program_quietly(trained):
-    import subprocess
+    command = [sys.executable, "-m", "s2s_cli", "translate", str(trained), "1", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
 
-    process = subprocess.Popen(
-        [sys.executable, "-m", "s2s_cli", "translate", str(trained), "1", "2"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    process.stdout.close()
-    assert process.stderr.read() == ""
-    process.wait(timeout=60)
+
+def test_a_mended_corpus_is_trained_on_in_the_same_run_directory(corpus, tmp_path):
+    settings = tiny_settings(corpus)
+    settings["data"]["train"] = {"source": "bad.digits", "target": str(corpus / "train.words")}
+    good = (corpus / "train.digits").read_bytes()
+    (tmp_path / "bad.digits").write_bytes(b"\xff" + good)
+    write_config(tmp_path / "c.yaml", settings)
+    assert s2s("train", "c.yaml", cwd=tmp_path).returncode == 1
+    (tmp_path / "bad.digits").write_bytes(good)
+    again = s2s("train", "c.yaml", "--set", "training.max_steps=2", cwd=tmp_path)
+    assert again.returncode == 0, again.err
 
 
 def test_nothing_but_console_prints():

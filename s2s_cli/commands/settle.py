@@ -44,7 +44,7 @@ def settle(
 
     Raises RunError where the run was made from another config or other data.
     """
-    if not run.exists:
+    if not run.has_begun:
         versions = {name: importlib.metadata.version(name) for name in ("tensorflow", "keras")}
         resolved = Resolved(
             precision=runtime.choose_precision(config.training.precision),

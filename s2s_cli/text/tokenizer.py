@@ -9,7 +9,7 @@ from pathlib import Path
 
 import sentencepiece
 
-from s2s_cli.errors import DataError, RunError
+from s2s_cli.errors import DataError, RunError, S2SError
 from s2s_cli.run import write_bytes, write_text
 from s2s_cli.schema import Tokenizer as TokenizerConfig
 
@@ -73,10 +73,11 @@ def learn(
     closed = config.type in ("word", "char")
     rule = config.normalization + ("_cf" if config.lowercase else "")
     model = io.BytesIO()
+    unreadable: list[S2SError] = []
     sentencepiece.set_random_generator_seed(seed)
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=_prepared(sentences, config.type),
+            sentence_iterator=_prepared(sentences, config.type, unreadable),
             model_writer=model,
             model_type=config.type,
             vocab_size=config.vocab_size,
@@ -93,7 +94,7 @@ def learn(
             minloglevel=2,
         )
     except (RuntimeError, OSError) as error:
-        raise _refusal(str(error), config) from None
+        raise (unreadable[0] if unreadable else _refusal(str(error), config)) from None
     tokenizer = Tokenizer(model.getvalue(), config.type)
     scores = (tokenizer._processor.get_score(index) for index in range(tokenizer.size))
     lines = (
@@ -104,8 +105,13 @@ def learn(
     return tokenizer
 
 
-def _prepared(sentences: Iterable[str], type: str) -> Iterator[str]:
-    return map(separate_punctuation, sentences) if type == "word" else iter(sentences)
+def _prepared(sentences: Iterable[str], type: str, unreadable: list[S2SError]) -> Iterator[str]:
+    """The sentences to learn from; keeps an error, which SentencePiece would wrap in its own."""
+    try:
+        yield from map(separate_punctuation, sentences) if type == "word" else sentences
+    except S2SError as error:
+        unreadable.append(error)
+        raise
 
 
 def _refusal(reason: str, config: TokenizerConfig) -> DataError:
