@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from enum import StrEnum
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from s2s_cli import __version__, console
-from s2s_cli.errors import S2SError
+from s2s_cli.errors import ExportError, S2SError
+from s2s_cli.events import ModelReady
+from s2s_cli.export import FORMATS
 
 app = typer.Typer(
     name="s2s",
@@ -43,13 +45,11 @@ def main() -> None:
     except S2SError as problem:
         console.error(problem)
         sys.exit(1)
-    except BrokenPipeError:
-        # The reader has gone; nothing is left to say, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except KeyboardInterrupt:
-        console.say("interrupted")
-        sys.exit(130)
+    except OSError as problem:
+        place = f"{problem.filename}: " if problem.filename else ""
+        hint = "Nothing that was saved before is touched; mend this and run the same command again."
+        console.error(S2SError(f"{place}{problem.strerror or problem}.", hint))
+        sys.exit(1)
 
 
 def _version(asked: bool) -> None:
@@ -101,10 +101,11 @@ def train(
     limit = None if training.max_minutes is None else 60 * training.max_minutes
     view = console.TrainingView(training.max_steps, limit, training.epochs)
     last: Any = None
-    with _stop_signals() as stop_requested, contextlib.closing(view):
+    with _stop_signals() as stop, contextlib.closing(view):
         cores = threads or os.cpu_count() or 1
-        for event in train(directory, config, threads=cores, stop_requested=stop_requested):
+        for event in train(directory, config, threads=cores, stop_requested=stop.was_requested):
             view.show(event)
+            stop.can_save = stop.can_save or isinstance(event, ModelReady)
             last = event
     if last.interrupted:
         raise typer.Exit(130)
@@ -141,6 +142,8 @@ def translate(
     }
     given = {name: value for name, value in options.items() if value is not None}
     decoding = directory.config().decoding.model_copy(update=given)
+    if max_length_ratio is not None and not math.isfinite(max_length_ratio):
+        raise S2SError("--max-length-ratio must be a finite number.", "2.0 is the default.")
     directory.find_checkpoint(checkpoint)
     runtime.start(threads)
     from s2s_cli.commands.translate import CHUNK, translate_lines
@@ -165,13 +168,6 @@ def translate(
                 file.flush()
 
 
-class ExportFormat(StrEnum):
-    """The formats of `s2s export`."""
-
-    KERAS = "keras"
-    SAVED_MODEL = "saved_model"
-
-
 @app.command()
 def export(
     run: RunDirectory,
@@ -184,12 +180,11 @@ def export(
 ) -> None:
     """Write a model that others can load, and prove that it translates as the run does."""
     from s2s_cli import runtime
-    from s2s_cli.errors import ExportError
     from s2s_cli.run import Run
 
-    if export_format not in list(ExportFormat):
+    if export_format not in FORMATS:
         raise ExportError(
-            f"--format is {export_format!r}; choose from {', '.join(ExportFormat)}.",
+            f"--format is {export_format!r}; choose from {', '.join(FORMATS)}.",
             "keras gives .keras files and a program that uses them; saved_model a graph, ids in and out.",
         )
     directory = Run(run)
@@ -214,7 +209,7 @@ def evaluate(
     from s2s_cli.run import Run
 
     directory = Run(run)
-    directory.config()
+    tokenizer = directory.config().training.bleu_tokenizer
     directory.find_checkpoint(checkpoint)
     runtime.start(threads)
     from s2s_cli.commands.evaluate import evaluate
@@ -222,7 +217,7 @@ def evaluate(
 
     translator = Translator.from_run(directory, checkpoint)
     with console.counting(None, "line", True) as count:
-        found = evaluate(translator, source, reference, count)
+        found = evaluate(translator, source, reference, tokenizer, count)
     console.scores(found)
 
 
@@ -250,21 +245,33 @@ def schema() -> None:
     typer.echo(json.dumps(Config.model_json_schema(), indent=2))
 
 
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """The first SIGINT or SIGTERM asks for an orderly stop, the second stops at once."""
-    requested = False
+class _Stop:
+    """What SIGINT and SIGTERM have asked for."""
 
-    def handle(number: int, frame: Any) -> None:
-        nonlocal requested
-        if requested:
+    def __init__(self) -> None:
+        self.can_save = False
+        self._requested = False
+
+    def was_requested(self) -> bool:
+        """Whether to stop in order."""
+        return self._requested
+
+    def handle(self, number: int, frame: Any) -> None:
+        """The first signal asks for an orderly stop, where there is something to save."""
+        if self._requested or not self.can_save:
             raise KeyboardInterrupt
-        requested = True
+        self._requested = True
         console.say("stopping after this step; once more stops at once")
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[_Stop]:
+    """Handles SIGINT and SIGTERM as long as a training goes on."""
+    stop = _Stop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, stop.handle) for number in numbers}
     try:
-        yield lambda: requested
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -278,9 +285,15 @@ def _opened(path: str) -> Iterator[Any]:
         yield sys.stdout
         sys.stdout.flush()
         return
+    # Beside, then renamed: the input may be the same file, or turn out unreadable.
+    final = Path(path)
+    is_plain = final.is_file() or not final.exists()
+    written = final.with_name(f".{final.name}.{os.getpid()}") if is_plain else final
     try:
-        file = open(path, "w", encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise S2SError(f"{path}: cannot be written: {error.strerror}.") from None
-    with file:
-        yield file
+        with open(written, "w", encoding="utf-8", newline="\n") as file:
+            yield file
+        if is_plain:
+            written.replace(final)
+    finally:
+        if is_plain:
+            written.unlink(missing_ok=True)

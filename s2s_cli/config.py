@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ def _override(values: dict[str, Any], origins: dict[KeyPath, str], override: str
         )
     try:
         value = yaml.load(text, _Loader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise ConfigError(f"--set {override}: the value is not valid YAML.") from None
     holder = {path[-1]: value}
     _absolute_paths(holder, Path.cwd())
@@ -159,7 +160,7 @@ def _absolute_paths(values: Any, base: Path) -> None:
         return
     for key, value in values.items():
         if key in PATH_KEYS and isinstance(value, str) and value:
-            values[key] = str((base / Path(value).expanduser()).resolve())
+            values[key] = os.path.abspath(base / os.path.expanduser(value))
         else:
             _absolute_paths(value, base)
 

@@ -17,10 +17,15 @@ class Score:
     signature: str
 
 
-def score_translations(translations: Sequence[str], references: Sequence[str]) -> list[Score]:
-    """BLEU (https://aclanthology.org/W18-6319) and chrF of detokenised, cased text."""
+def score_translations(
+    translations: Sequence[str], references: Sequence[str], tokenizer: str = "13a"
+) -> list[Score]:
+    """BLEU (https://aclanthology.org/W18-6319) and chrF of detokenised, cased text.
+
+    `tokenizer` is sacreBLEU's for BLEU; chrF needs none.
+    """
     scores = []
-    for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
+    for name, metric in (("bleu", BLEU(tokenize=tokenizer)), ("chrf", CHRF())):
         result = metric.corpus_score(list(translations), [list(references)])
         scores.append(Score(name, float(result.score), str(metric.get_signature())))
     return scores

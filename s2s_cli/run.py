@@ -52,6 +52,16 @@ class Run:
         """What the model said at the validation of a step."""
         return self.root / "translations" / f"step-{step:08d}.txt"
 
+    def samples(self) -> list[str]:
+        """The sentences of `samples_file`."""
+        try:
+            return self.samples_file.read_text(encoding="utf-8").split("\n")[:-1]
+        except OSError:
+            raise RunError(
+                f"{self.samples_file}: the sentences that prove an export are missing.",
+                "Go on with the training, which writes them again.",
+            ) from None
+
     def export(self, export_format: str) -> Path:
         """Where an export goes if nothing else is said."""
         return self.root / "export" / export_format
@@ -70,17 +80,22 @@ class Run:
         """Makes the directory and writes the resolved config into it.
 
         A run that has not begun is made anew: a corpus may have been mended since.
+        Raises RunError for a directory that holds anything else.
         """
-        if not self.exists and self.root.exists() and any(self.root.iterdir()):
+        if self.exists:
+            self.config()
+        elif self.root.is_file() or (self.root.exists() and any(self.root.iterdir())):
             raise RunError(
-                f"{self.root}: the directory is not empty and holds no config.yaml of a run.",
+                f"{self.root}: there is something else here than a run directory.",
                 "Name another directory with --run.",
             )
         try:
             for folder in ("tokenizer", "data", "checkpoints", "translations"):
                 (self.root / folder).mkdir(parents=True, exist_ok=True)
-            for stale in (self.root / "tokenizer").iterdir():
-                stale.unlink()
+            for side in ("shared", "source", "target"):
+                for kind in (".model", ".vocab"):
+                    (self.root / "tokenizer" / (side + kind)).unlink(missing_ok=True)
+            self.samples_file.unlink(missing_ok=True)
         except OSError as error:
             raise RunError(f"{self.root}: cannot be created: {error.strerror}.") from None
         self.write_config(config)
@@ -150,6 +165,10 @@ class Run:
             return self.find_checkpoint(name)
         except RunError:
             return None
+
+    def newest_checkpoint(self) -> Path | None:
+        """Where training goes on: `latest`, or the last checkpoint where that is lost."""
+        return self.pointed("latest") or next(reversed(self.checkpoints()), None)
 
 
 def write_text(path: Path, text: str) -> None:

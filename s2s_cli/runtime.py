@@ -17,8 +17,8 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 def start(threads: int | None = None, *, deterministic: bool = False, seed: int = 1) -> None:
     """Imports TensorFlow and Keras without their noise.
 
-    `threads` bounds the processor's threads (None: all). Creating a layer
-    initialises TensorFlow, after which none of this can be changed.
+    `threads` bounds the processor's threads (None: all). Whatever first makes a
+    tensor initialises TensorFlow, after which none of this can be changed.
     """
     _keep_freed_memory()
     os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -36,7 +36,7 @@ def start(threads: int | None = None, *, deterministic: bool = False, seed: int 
         if deterministic:
             tf.config.experimental.enable_op_determinism()
         keras.utils.set_random_seed(seed)
-        tf.constant(0)
+        tf.constant(0)  # initialises the devices now, while their noise is silenced
 
 
 def _keep_freed_memory() -> None:

@@ -86,6 +86,8 @@ class Validation(Files):
 
     @model_validator(mode="after")
     def _files_or_fraction(self) -> Validation:
+        if self.fraction is None and not self.paths:
+            raise ValueError("needs `fraction: 0.05`, `tsv: FILE`, or `source:` and `target:`")
         if self.fraction is None:
             self._require_one_kind()
         elif self.paths:
@@ -281,7 +283,7 @@ class EarlyStopping(Section):
     """Which checkpoint is the best, and when to stop looking for a better one."""
 
     metric: Literal["loss", "perplexity", "token_accuracy", "bleu", "chrf"] = "bleu"
-    """What makes one validation better than another."""
+    """What makes one validation better than another; between equals, the lower loss."""
     patience: Count | None = 5
     """Validations without a better one before training ends; null: never."""
 
@@ -317,6 +319,8 @@ class Training(Section):
     """The latest ones; the best is kept besides."""
     log_steps: Count = 50
     """Steps between lines of metrics.jsonl."""
+    bleu_tokenizer: Literal["13a", "intl", "zh", "char", "none"] = "13a"
+    """sacreBLEU's tokenizer: 13a for scripts with spaces, zh or char for Chinese and Japanese."""
     sample_translations: Annotated[int, Field(ge=0)] = 3
     """Translations shown at a validation."""
     early_stopping: EarlyStopping = EarlyStopping()
@@ -340,10 +344,16 @@ class Training(Section):
 
     @model_validator(mode="after")
     def _settings_fit(self) -> Training:
-        if (self.batch_tokens is None) == (self.batch_size is None):
+        if self.batch_tokens is None and self.batch_size is None:
+            raise MisfitError(
+                "batch_size", "and training.batch_tokens are both null; set one of them"
+            )
+        if self.batch_tokens is not None and self.batch_size is not None:
             raise MisfitError(
                 "batch_size", "and training.batch_tokens exclude each other; set one of them"
             )
+        if self.schedule.name == "inverse_sqrt" and self.schedule.warmup_steps == 0:
+            raise MisfitError("schedule.warmup_steps", "must be 1 or more for inverse_sqrt")
         needs_length = self.schedule.name == "cosine" and self.schedule.decay_steps is None
         if needs_length and self.max_steps is None:
             raise MisfitError(
@@ -379,6 +389,8 @@ class Resolved(Section):
 
     precision: Literal["float32", "bfloat16"]
     """What `auto` came to."""
+    decay_steps: Count | None = None
+    """Where cosine comes down; a training that goes on longer keeps its curve."""
     files: list[FileFingerprint]
     """The corpora and vectors, with a fingerprint of their content."""
     versions: dict[str, str]
@@ -400,6 +412,16 @@ class Config(Section):
     """How translations are searched for."""
     resolved: Resolved | None = None
     """In the config of a run: what the program chose or found."""
+
+    @property
+    def resolved_training(self) -> Training:
+        """The training section with what was resolved in place of what was asked for."""
+        assert self.resolved is not None
+        schedule = self.training.schedule.model_copy(
+            update={"decay_steps": self.resolved.decay_steps}
+        )
+        found = {"schedule": schedule, "precision": self.resolved.precision}
+        return self.training.model_copy(update=found)
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Config:

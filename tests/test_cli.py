@@ -56,6 +56,18 @@ def test_order_batching_and_where_text_comes_from_do_not_change_a_translation(tr
     assert from_arguments.split("\n")[0] == from_arguments.split("\n")[4]
 
 
+def test_an_output_file_may_be_the_input_and_outlives_an_error(trained, tmp_path):
+    (tmp_path / "text").write_text("1 2\n3\n")
+    expected = s2s("translate", trained, "1 2", "3").out
+    assert (
+        s2s("translate", trained, "-i", tmp_path / "text", "-o", tmp_path / "text").returncode == 0
+    )
+    assert (tmp_path / "text").read_text() == expected
+    assert s2s("translate", trained, "-i", tmp_path / "no", "-o", tmp_path / "text").returncode == 1
+    assert (tmp_path / "text").read_text() == expected
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
+
+
 def test_max_length_bounds_a_translation(trained):
     long = s2s("translate", trained, "1 2 3").out.strip()
     short = s2s("translate", trained, "--max-length", 2, "1 2 3").out.strip()

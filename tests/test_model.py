@@ -149,8 +149,10 @@ def test_parity_holds_in_a_new_process_that_loads_the_saved_weights(tmp_path):
     assert process.stdout.count("same") == len(ARCHITECTURES), process.stderr[-2000:]
 
 
-def test_bfloat16_computes_in_bfloat16_and_keeps_weights_and_logits_in_float32():
-    seq2seq = Seq2Seq(model_config(), SOURCE_TYPES, TARGET_TYPES, precision="bfloat16")
+@pytest.mark.parametrize("tied", [True, False])
+def test_bfloat16_computes_in_bfloat16_and_keeps_weights_and_logits_in_float32(tied):
+    config = model_config(embedding__tied=tied)
+    seq2seq = Seq2Seq(config, SOURCE_TYPES, TARGET_TYPES, precision="bfloat16")
     assert seq2seq.layers.decoder_layers[0].compute_dtype == "bfloat16"
     assert {w.dtype for w in seq2seq.training_model.trainable_weights} == {"float32"}
     assert teacher_forced(seq2seq).dtype == np.float32
@@ -185,7 +187,7 @@ def vectors_model(words, size=3):
 @pytest.mark.parametrize("header", ["", "3 3\n"])
 def test_word_vectors_are_matched_by_piece_and_counted(tmp_path, words, header):
     path = tmp_path / "w.vec"
-    path.write_text(header + "dog 1 2 3\ncat 4 5 6\nbird 7 8 9\n. 1 1 1\n")
+    path.write_text(header + "dog 1 2 3\ncat 4 5 6\nat home 7 8 9\n. 1 1 1\n")
     seq2seq = vectors_model(words)
     before = keras.ops.convert_to_numpy(seq2seq.layers.source_embedding.embeddings)
     (report,) = start_from_vectors(seq2seq, SideFiles(source=str(path)), words, words)
@@ -197,9 +199,10 @@ def test_word_vectors_are_matched_by_piece_and_counted(tmp_path, words, header):
     assert after[untouched].tolist() == before[untouched].tolist()
 
 
-def test_vectors_of_another_size_are_refused_with_the_line(tmp_path, words):
-    (tmp_path / "w.vec").write_text("bird 1\ndog 1 2\n")
-    with pytest.raises(DataError, match=r"w\.vec:2: the vector of 'dog' has 2 values"):
+@pytest.mark.parametrize("header", ["", "2 2\n"])
+def test_vectors_of_another_size_are_refused(tmp_path, words, header):
+    (tmp_path / "w.vec").write_text(header + "bird 1 2\ndog 1 2\n")
+    with pytest.raises(DataError, match=r"w\.vec:1: the vectors have 2 values"):
         start_from_vectors(
             vectors_model(words), SideFiles(source=str(tmp_path / "w.vec")), words, words
         )

@@ -92,4 +92,5 @@ def test_where_scores_do_not_depend_on_history_greedy_finds_the_best_of_all_sequ
 def test_limits_follow_the_source_and_stop_at_max_length():
     source_ids = tf.constant([[5, 3, 0, 0, 0, 0], [5, 5, 5, 5, 5, 3]])
     assert length_limits(source_ids, 200, 2.0).numpy().tolist() == [12, 20]
+    assert length_limits(source_ids, 200, 1e12).numpy().tolist() == [200, 200]
     assert length_limits(source_ids, 15, 2.0).numpy().tolist() == [12, 15]

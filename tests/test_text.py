@@ -8,7 +8,7 @@ from s2s_cli.schema import Corpus, Data, Tokenizer, Validation
 from s2s_cli.text.batches import make_batch, plan_epoch, plan_in_order
 from s2s_cli.text.corpus import Pair, read_lines, read_pairs, training_pairs, validation_pairs
 from s2s_cli.text.store import build_store, open_store
-from s2s_cli.text.tokenizer import BOS, EOS, PAD, learn
+from s2s_cli.text.tokenizer import BOS, EOS, PAD, learn, separate_punctuation
 
 SENTENCES = [
     "Don't go, my friend (yes).",
@@ -114,6 +114,10 @@ def test_every_level_gives_back_what_it_was_given(tmp_path, type_):
     ids = tokenizer.encode(SENTENCES)
     expected = [" ".join(sentence.split()) for sentence in SENTENCES]
     assert tokenizer.decode([[BOS, *row, EOS, PAD] for row in ids]) == expected
+
+
+def test_marks_belong_to_their_word():
+    assert separate_punctuation("हिन्दी, ไทย!") == "हिन्दी ⁀, ไทย ⁀!"
 
 
 def test_words_are_kept_apart_from_punctuation(tmp_path):

@@ -270,6 +270,54 @@ def test_training_stops_early_when_nothing_gets_better(tmp_path, settings):
     )
 
 
+def test_between_validations_of_equal_score_the_lower_loss_is_better(tmp_path, settings):
+    # BLEU stays at 0 for a model that has learned nothing yet, and for some scripts for ever.
+    settings["training"].update(
+        max_steps=8,
+        validation_steps=2,
+        optimizer={"name": "sgd", "learning_rate": 0.1},
+        early_stopping={"metric": "bleu", "patience": 2},
+    )
+    events = train_in_process(write_config(tmp_path / "c.yaml", settings), tmp_path / "run")
+    validated = [event for event in events if isinstance(event, Validated)]
+    assert {event.result.metrics["bleu"] for event in validated} == {0.0}
+    losses = [event.result.metrics["loss"] for event in validated]
+    assert losses == sorted(losses, reverse=True) and all(event.is_best for event in validated)
+
+
+def test_a_longer_training_keeps_the_curve_that_it_began_with(tmp_path, settings):
+    settings["training"]["schedule"] = {"name": "cosine", "minimum": 0.1}
+    config = write_config(tmp_path / "c.yaml", settings)
+    train_in_process(config, tmp_path / "run")
+    events = train_in_process(config, tmp_path / "run", "training.max_steps=15")
+    (progress,) = (event for event in events if isinstance(event, Progress))
+    assert progress.step == 15 and progress.learning_rate == pytest.approx(0.1 * 0.01)
+
+
+def test_an_interrupted_training_whose_limit_is_lowered_is_scored_and_saved(tmp_path, settings):
+    config = write_config(tmp_path / "c.yaml", settings)
+    train_in_process(config, tmp_path / "run", stop_after=3)
+    events = train_in_process(config, tmp_path / "run", "training.max_steps=2")
+    assert [type(event) for event in events[-3:]] == [Validated, CheckpointDue, Finished]
+    assert Run(tmp_path / "run").find_checkpoint("best").name == "step-00000003"
+
+
+def test_training_goes_on_from_the_last_checkpoint_where_the_pointer_is_lost(tmp_path, settings):
+    config = write_config(tmp_path / "c.yaml", settings)
+    train_in_process(config, tmp_path / "run", "training.max_steps=5")
+    (tmp_path / "run" / "checkpoints" / "latest").unlink()
+    events = train_in_process(config, tmp_path / "run")
+    assert next(event.step for event in events if isinstance(event, ModelReady)) == 5
+
+
+def test_a_directory_with_a_config_of_something_else_is_left_alone(tmp_path, settings):
+    config = write_config(tmp_path / "config.yaml", settings)
+    before = config.read_text()
+    with pytest.raises(RunError, match="the section `resolved` is missing"):
+        train_in_process(config, tmp_path)
+    assert config.read_text() == before
+
+
 def test_minutes_are_a_limit(tmp_path, settings):
     settings["training"].update(max_steps=None, max_minutes=1e-6)
     events = train_in_process(write_config(tmp_path / "c.yaml", settings), tmp_path / "run")

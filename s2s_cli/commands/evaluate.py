@@ -15,6 +15,7 @@ def evaluate(
     translator: Translator,
     source: str,
     reference: str,
+    tokenizer: str = "13a",
     on_batch: Callable[[int], None] = lambda count: None,
 ) -> list[Score]:
     """Scores translations of `source`, a sentence a line, against `reference`."""
@@ -26,6 +27,5 @@ def evaluate(
         )
     if not sources:
         raise DataError(f"{source}: there is not one sentence in it.")
-    return score_translations(
-        list(translate_lines(translator, sources, on_batch=on_batch)), references
-    )
+    translations = list(translate_lines(translator, sources, on_batch=on_batch))
+    return score_translations(translations, references, tokenizer)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from s2s_cli.decoding.translator import Translator, load_tokenizers
 from s2s_cli.errors import ExportError
-from s2s_cli.export import keras_models, saved_model
+from s2s_cli.export import FORMATS, keras_models, saved_model
 from s2s_cli.export.proof import Proof, prove
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import Run
 from s2s_cli.training.checkpoint import load_weights
 
-FORMATS = {"keras": keras_models, "saved_model": saved_model}
+WRITERS = dict(zip(FORMATS, (keras_models.write, saved_model.write), strict=True))
 
 
 def export(
@@ -25,22 +25,25 @@ def export(
     Everything is written beside `output` and renamed after the proof, so a
     failure leaves nothing behind and an artefact of before in place.
     """
-    output = output or run.export(export_format)
+    output = (output or run.export(export_format)).resolve()
     _require_replaceable(output)
     config = run.config()
     source, target = load_tokenizers(run, config)
     seq2seq = Seq2Seq(config.model, source.size, target.size)
     load_weights(run.find_checkpoint(checkpoint), seq2seq)
-    samples = run.samples_file.read_text(encoding="utf-8").splitlines()
+    samples = run.samples()
     beside = output.with_name(f".{output.name}.{os.getpid()}")
+    replaced = output.with_name(f".{output.name}.{os.getpid()}.replaced")
     try:
         beside.mkdir(parents=True)
-        FORMATS[export_format].write(beside, seq2seq, run, config)
+        WRITERS[export_format](beside, seq2seq, run, config)
         translator = Translator(seq2seq, source, target, config.decoding)
         sources = [ids for ids in source.encode(samples) if ids]
         proof = prove(beside, export_format, seq2seq, translator, sources)
-        shutil.rmtree(output, ignore_errors=True)
+        if output.exists():
+            output.rename(replaced)
         beside.rename(output)
+        shutil.rmtree(replaced, ignore_errors=True)
     except OSError as error:
         raise ExportError(f"{output}: cannot be written: {error.strerror or error}.") from None
     finally:

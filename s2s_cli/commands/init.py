@@ -22,7 +22,7 @@ data:
   max_length: 100                  # pieces a side; longer pairs are left out
 
 tokenizer:
-  type: bpe                        # unigram, bpe, word, char
+  type: {level:<27}# unigram, bpe, word, char
   vocab_size: {vocab_size}                 # less for less data
   shared: true                     # one vocabulary; false for two scripts
 
@@ -61,14 +61,19 @@ def write_starter_config(source: str, target: str, output: Path) -> None:
         output,
         _STARTER.format(
             pairs=pairs,
-            source=_quoted(os.path.relpath(source, base)),
-            target=_quoted(os.path.relpath(target, base)),
+            source=_relative(source, base),
+            target=_relative(target, base),
             fraction=max(0.001, min(0.05, round(1000 / pairs, 3))),
-            vocab_size=8000 if pairs >= 20_000 else 2000 if pairs >= 2000 else 200,
+            level="bpe" if pairs >= 2000 else "char",
+            vocab_size=8000 if pairs >= 20_000 else 2000,
         ),
     )
 
 
-def _quoted(path: str) -> str:
-    """A path as YAML; JSON strings are YAML strings."""
-    return path if path.replace("/", "").replace(".", "").isalnum() else json.dumps(path)
+def _relative(path: str, base: Path) -> str:
+    """A path relative to the config, as YAML; JSON strings are YAML strings."""
+    try:
+        path = os.path.relpath(path, base)
+    except ValueError:  # on another drive of Windows
+        path = os.path.abspath(path)
+    return json.dumps(path, ensure_ascii=False)

@@ -14,7 +14,7 @@ from s2s_cli.events import TokenizerLearned
 from s2s_cli.run import Run
 from s2s_cli.schema import Config
 from s2s_cli.text.corpus import Pair, training_pairs, validation_pairs
-from s2s_cli.text.store import TokenStore, build_store, open_store
+from s2s_cli.text.store import Counts, TokenStore, build_store, open_store
 from s2s_cli.text.tokenizer import Tokenizer, learn
 
 
@@ -84,6 +84,12 @@ def prepare_stores(
             max_length=data.max_length,
             threads=threads,
         )
+        if opened.counts == Counts():
+            raise DataError(
+                f"data.validation.fraction is {data.validation and data.validation.fraction}, which"
+                f" leaves no sentence pair for {split}.",
+                "Choose another fraction, or name files to validate on.",
+            )
         if len(opened) == 0:
             raise DataError(
                 f"No sentence pair is left to use for {split}: {opened.counts.empty_side} have an"

@@ -48,6 +48,7 @@ def settle(
         versions = {name: importlib.metadata.version(name) for name in ("tensorflow", "keras")}
         resolved = Resolved(
             precision=runtime.choose_precision(config.training.precision),
+            decay_steps=config.training.schedule.decay_steps or config.training.max_steps,
             files=files,
             versions={**versions, "sentencepiece": importlib.metadata.version("sentencepiece")},
         )

@@ -44,12 +44,12 @@ def train(
     tokenizers = yield from prepare_tokenizers(run, config, threads)
     stores = prepare_stores(run, config, tokenizers, threads)
     yield DataReady(stores[0].counts, stores[1].counts if stores[1] else None)
-    assert config.resolved is not None
+    training = config.resolved_training
     seq2seq = Seq2Seq(
-        config.model, tokenizers.source.size, tokenizers.target.size, config.resolved.precision
+        config.model, tokenizers.source.size, tokenizers.target.size, training.precision
     )
-    take_step = TrainingStep(seq2seq, config.training, tf.distribute.get_strategy())
-    latest = run.pointed("latest")
+    take_step = TrainingStep(seq2seq, training, tf.distribute.get_strategy())
+    latest = run.newest_checkpoint()
     if latest:
         state = load_checkpoint(latest, seq2seq, take_step.optimizer)
     else:
@@ -61,7 +61,7 @@ def train(
         run=run.root,
         parameters=seq2seq.training_model.count_params(),
         architecture=config.model.architecture,
-        precision=config.resolved.precision,
+        precision=training.precision,
         step=state.step,
         changes=changes,
     )
@@ -71,7 +71,7 @@ def train(
         take_step,
         stores[0],
         _plan(stores[0], config),
-        config.training,
+        training,
         state,
         validate=validate,
         stop_requested=stop_requested,
@@ -120,7 +120,7 @@ def _validation(
         metrics = measure(batches(store, plan))
         translations = [translation.text for translation in translator.translate(sources)]
         write_text(run.translations(step), "".join(f"{text}\n" for text in translations))
-        scores = score_translations(translations, references)
+        scores = score_translations(translations, references, config.training.bleu_tokenizer)
         metrics.update({score.name: score.value for score in scores})
         samples = (Sample(sources[i], references[i], translations[i]) for i in shown)
         return ValidationResult(
@@ -156,7 +156,11 @@ def _save(
     run.point("latest", checkpoint)
     if event.is_best:
         run.point("best", checkpoint)
-    kept = {*run.checkpoints()[-config.training.keep_checkpoints :], run.pointed("best")}
+    kept = {
+        *run.checkpoints()[-config.training.keep_checkpoints :],
+        checkpoint,
+        run.pointed("best"),
+    }
     for old in run.checkpoints():
         if old not in kept:
             shutil.rmtree(old)

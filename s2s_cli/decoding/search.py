@@ -27,8 +27,8 @@ class Hypotheses(NamedTuple):
 def length_limits(source_ids: tf.Tensor, max_length: int, max_length_ratio: float) -> tf.Tensor:
     """The most ids that each row (N,S) may be given, (N,) int32: ratio × pieces + 10, or max_length."""
     pieces = tf.math.count_nonzero(source_ids, axis=1, dtype=tf.int32) - 1
-    bound = tf.cast(max_length_ratio * tf.cast(pieces, tf.float32), tf.int32) + 10
-    return tf.minimum(bound, max_length)
+    bound = tf.floor(tf.constant(max_length_ratio, tf.float64) * tf.cast(pieces, tf.float64)) + 10
+    return tf.cast(tf.minimum(bound, max_length), tf.int32)
 
 
 def greedy(step: Step, state: Any, constants: Any, limits: tf.Tensor) -> Hypotheses:

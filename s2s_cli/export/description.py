@@ -10,6 +10,7 @@ import yaml
 from s2s_cli import __version__
 from s2s_cli.run import Run, write_text
 from s2s_cli.schema import Config
+from s2s_cli.text.tokenizer import TOKEN_BOUNDARY
 
 
 def write_description(folder: Path, export_format: str, run: Run, config: Config) -> None:
@@ -21,6 +22,7 @@ def write_description(folder: Path, export_format: str, run: Run, config: Config
         "format": export_format,
         "made_by": f"s2s {__version__}",
         "tokenizer": config.tokenizer.type,
+        "token_boundary": TOKEN_BOUNDARY,
         "max_length": config.decoding.max_length,
         "max_length_ratio": config.decoding.max_length_ratio,
     }

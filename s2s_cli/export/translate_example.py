@@ -1,10 +1,9 @@
-"""Translates lines: `python translate.py < input.txt`. Needs keras, sentencepiece and pyyaml."""
+"""Translates lines: `python translate.py < input.txt`. Needs keras, sentencepiece, pyyaml, regex."""
 
-import re
-import sys
 from pathlib import Path
 
 import keras
+import regex
 import sentencepiece
 import yaml
 
@@ -30,9 +29,9 @@ def search(source_ids: list[int]) -> list[int]:
     return ids[1:]
 
 
-for line in sys.stdin if __name__ == "__main__" else ():
+for line in open(0, encoding="utf-8", newline="\n") if __name__ == "__main__" else ():
     if settings["tokenizer"] == "word":
-        line = re.sub(r"(?<=\w)(?=[^\w\s])|(?<=[^\w\s])(?=\w)", JOINER, line)
+        line = regex.sub(settings["token_boundary"], JOINER, line)
     source_ids = pieces["source"].encode(line.strip())
     target_ids = search(source_ids) if source_ids else []
     print(pieces["target"].decode([i for i in target_ids if i > EOS or i == 1]).replace(JOINER, ""))

@@ -104,7 +104,7 @@ class RecurrentLayers:
     def project(self, hidden: Tensor) -> Tensor:
         """hidden (B,T,H) → logits (B,T,V) float32."""
         if self.output is None:
-            return self.target_embedding(ops.cast(hidden, "float32"), reverse=True)
+            return self.target_embedding(hidden, reverse=True)
         return self.output(hidden)
 
     def state_names(self, layer: int) -> list[str]:

@@ -66,15 +66,17 @@ def _word_vectors(path: str, values: np.ndarray, pieces: list[str]) -> int:
     for number, line in enumerate(read_lines(path), start=1):
         name, *numbers = line.rstrip().split(" ")
         if number == 1 and len(numbers) == 1:
-            continue  # the header: how many vectors, of what size
-        if name not in rows:
-            continue
-        if len(numbers) != values.shape[1]:
+            numbers = ["0"] * int(numbers[0]) if numbers[0].isdigit() else numbers  # the header
+            name = ""
+        if number == 1 and len(numbers) != values.shape[1]:
             raise DataError(
-                f"{path}:{number}: the vector of {name!r} has {len(numbers)} values;"
+                f"{path}:1: the vectors have {len(numbers)} values;"
                 f" model.embedding.size is {values.shape[1]}.",
                 f"Set model.embedding.size to {len(numbers)}.",
             )
+        # A name with a space in it, as some files have, is no piece.
+        if name not in rows or len(numbers) != values.shape[1]:
+            continue
         try:
             vector = np.array(numbers, np.float32)
         except ValueError:
@@ -90,7 +92,5 @@ def _word_vectors(path: str, values: np.ndarray, pieces: list[str]) -> int:
 
 
 def _names(piece: str) -> set[str]:
-    """What a piece may be called in a file of vectors: itself, and the word it begins or is."""
-    if piece.startswith(WORD_START):
-        return {piece, piece.removeprefix(WORD_START).removeprefix(JOINER)} - {""}
-    return {piece} if WORD_START in piece or not piece.isalpha() else set()
+    """What a piece may be called in a file of vectors: itself, or the word that it begins."""
+    return {piece, piece.removeprefix(WORD_START).removeprefix(JOINER)} - {""}

@@ -102,7 +102,8 @@ def read_lines(path: str) -> Iterator[str]:
                 yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except FileNotFoundError:
         raise DataError(
-            f"{path}: there is no such file.", "Check the path in the config."
+            f"{path}: there is no such file.",
+            "Check the path; one in a config is relative to the config.",
         ) from None
     except UnicodeDecodeError as error:
         raise DataError(
@@ -178,7 +179,8 @@ def fingerprint(path: str) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise DataError(
-            f"{path}: there is no such file.", "Check the path in the config."
+            f"{path}: there is no such file.",
+            "Check the path; one in a config is relative to the config.",
         ) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from None

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -95,6 +96,14 @@ def open_store(folder: Path, key: str) -> TokenStore | None:
         return None
     if description["key"] != key:
         return None
+    try:
+        return _mapped(folder, description)
+    except (OSError, ValueError):  # a file of it was lost or cut short; it is rebuilt
+        return None
+
+
+def _mapped(folder: Path, description: dict[str, Any]) -> TokenStore:
+    """Maps the files of a store into memory."""
     counts = Counts(**description["counts"])
 
     def array(name: str, dtype: str) -> np.ndarray:

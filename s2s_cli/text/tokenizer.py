@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import regex
 import sentencepiece
 
 from s2s_cli.errors import DataError, RunError, S2SError
@@ -19,7 +20,8 @@ SPECIAL_TOKENS = 4
 # Marks, at the word level, a token that stood right behind the one before it:
 # the character tie, which no Unicode normalisation changes.
 JOINER = "\u2040"
-_BOUNDARY = re.compile(r"(?<=\w)(?=[^\w\s])|(?<=[^\w\s])(?=\w)")
+# Where a word and punctuation (or a symbol) meet with no space between them.
+TOKEN_BOUNDARY = r"(?<=[\p{P}\p{S}])(?=[^\p{P}\p{S}\s])|(?<=[^\p{P}\p{S}\s])(?=[\p{P}\p{S}])"
 
 
 class Tokenizer:
@@ -59,7 +61,7 @@ class Tokenizer:
 
 def separate_punctuation(sentence: str) -> str:
     """`Don't go.` becomes `Don ⁀' ⁀t go ⁀.`, which decode undoes."""
-    return _BOUNDARY.sub(" " + JOINER, sentence.replace(JOINER, " "))
+    return regex.sub(TOKEN_BOUNDARY, " " + JOINER, sentence.replace(JOINER, " "))
 
 
 def learn(

@@ -34,7 +34,9 @@ def save_checkpoint(
     Random draws need no place in it: their seeds follow from the step.
     """
     beside = folder.with_name(f".{folder.name}.writing")
-    shutil.rmtree(beside, ignore_errors=True)
+    replaced = folder.with_name(f".{folder.name}.replaced")
+    for leftover in (beside, replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
     try:
         beside.mkdir(parents=True)
         seq2seq.training_model.save_weights(beside / WEIGHTS)
@@ -47,9 +49,11 @@ def save_checkpoint(
         write_text(beside / CHECKSUMS, json.dumps(sums, indent=1) + "\n")
         for path in [*beside.iterdir(), beside]:
             _flush(path)
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            os.replace(folder, replaced)
         os.replace(beside, folder)
         _flush(folder.parent)
+        shutil.rmtree(replaced, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
         raise RunError(
@@ -98,7 +102,9 @@ def _check(folder: Path, name: str) -> None:
 def _unreadable(folder: Path, name: str, reason: str) -> RunError:
     others = sorted(p.name.removeprefix("step-").lstrip("0") for p in folder.parent.glob("step-*"))
     others = [step for step in others if step != folder.name.removeprefix("step-").lstrip("0")]
-    hint = f"The run also has checkpoints of steps {', '.join(others)}: choose with --checkpoint."
+    hint = (
+        f"It also has those of steps {', '.join(others)}: translate and export take --checkpoint N."
+    )
     return RunError(
         f"{folder / name}: the checkpoint cannot be read: {reason}.",
         hint

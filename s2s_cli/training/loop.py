@@ -49,8 +49,7 @@ class TrainingState:
     epoch: int = 0
     index: int = 0
     seconds: float = 0.0
-    best_value: float | None = None
-    best_step: int = 0
+    best: tuple[float, float] | None = None
     validated_step: int = 0
     validations_without_better: int = 0
     plateau_loss: float | None = None
@@ -90,12 +89,12 @@ def train(
             reason = reason or session.patience_is_over()
             if stop_requested():
                 if not saved:
-                    yield CheckpointDue(state.step, is_best=False)
+                    yield CheckpointDue(state.step, is_best=validate is None)
                 yield Finished(state.step, "it was interrupted", True, session.clock())
                 return
             if reason:
                 break
-    if state.step > 0 and session.changed:
+    if state.step > 0:
         yield from session.finish()
     yield Finished(state.step, reason, False, session.clock())
 
@@ -106,7 +105,8 @@ class _Session:
     def __init__(self, training: Training, state: TrainingState, validate: Validate | None):
         self._training, self._state, self._validate = training, state, validate
         self._tick = time.monotonic()
-        self.changed = False
+        self._epoch = state.epoch
+        self._saved_step = state.step
 
     def clock(self) -> float:
         """Seconds of training so far, over all sessions."""
@@ -127,12 +127,13 @@ class _Session:
         window.target_tokens += batch.target_tokens
         window.seconds += time.monotonic() - started
         window.steps += 1
-        epoch, index = state.epoch, state.index
+        index = state.index
+        # What is told of this step is told of its epoch, though the position moves on.
+        self._epoch = state.epoch
         state.index += 1
         if state.index == batches_in_epoch:
-            state.epoch, state.index = epoch + 1, 0
-        self.changed = True
-        return StepDone(state.step, epoch + 1, index + 1, batches_in_epoch, self.clock())
+            state.epoch, state.index = state.epoch + 1, 0
+        return StepDone(state.step, self._epoch + 1, index + 1, batches_in_epoch, self.clock())
 
     def progress(self) -> Progress:
         """Sums up the window and opens a new one."""
@@ -142,7 +143,7 @@ class _Session:
         state.window = Window()
         return Progress(
             step=state.step,
-            epoch=state.epoch + 1,
+            epoch=self._epoch + 1,
             loss=window.loss / max(window.weight, 1e-9),
             perplexity=metrics["perplexity"],
             token_accuracy=metrics["token_accuracy"],
@@ -163,15 +164,21 @@ class _Session:
             is_best = yield from self._validated()
         due = is_best or state.step % training.checkpoint_steps == 0
         if due:
+            self._saved_step = state.step
             yield CheckpointDue(state.step, is_best or self._validate is None)
         return due
 
     def finish(self) -> Iterator[TrainingEvent]:
-        """The last weights are scored and saved, however the limit fell."""
+        """The last weights are scored and saved, however the limit fell.
+
+        A validation between the intervals counts for nothing but the best
+        checkpoint, so a training that goes on later does not depend on it.
+        """
         is_best = self._validate is None
         if self._validate and self._state.validated_step != self._state.step:
-            is_best = yield from self._validated()
-        yield CheckpointDue(self._state.step, is_best)
+            is_best = yield from self._validated(between_intervals=True)
+        if is_best or self._saved_step != self._state.step:
+            yield CheckpointDue(self._state.step, is_best)
 
     def limit(self) -> str | None:
         """The limit that is reached, as a clause."""
@@ -194,29 +201,30 @@ class _Session:
     def _learning_rate(self) -> float:
         return learning_rate(self._training, max(1, self._state.step), self._state.plateau_scale)
 
-    def _validated(self) -> Generator[TrainingEvent, None, bool]:
+    def _validated(
+        self, *, between_intervals: bool = False
+    ) -> Generator[TrainingEvent, None, bool]:
         """Scores the model; returns whether it is the best so far."""
         assert self._validate is not None
         state = self._state
         result = self._validate(state.step)
-        is_best = self._is_best(result.metrics[self._training.early_stopping.metric])
-        self._watch_plateau(result.metrics["loss"])
+        cost = self._cost(result.metrics)
+        is_best = state.best is None or cost < tuple(state.best)
+        if is_best:
+            state.best = cost
+        if not between_intervals:
+            patience = state.validations_without_better
+            state.validations_without_better = 0 if is_best else patience + 1
+            self._watch_plateau(result.metrics["loss"])
         state.validated_step = state.step
-        yield Validated(state.step, state.epoch + 1, result, is_best, self.clock())
+        yield Validated(state.step, self._epoch + 1, result, is_best, self.clock())
         return is_best
 
-    def _is_best(self, value: float) -> bool:
-        state = self._state
-        if self._training.early_stopping.metric in LOWER_IS_BETTER:
-            better = state.best_value is None or value < state.best_value
-        else:
-            better = state.best_value is None or value > state.best_value
-        if better:
-            state.best_value, state.best_step = value, state.step
-            state.validations_without_better = 0
-        else:
-            state.validations_without_better += 1
-        return better
+    def _cost(self, metrics: dict[str, float]) -> tuple[float, float]:
+        """What the best validation has the least of: the metric, and between equals the loss."""
+        metric = self._training.early_stopping.metric
+        sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
+        return sign * metrics[metric], metrics["loss"]
 
     def _watch_plateau(self, loss: float) -> None:
         state, schedule = self._state, self._training.schedule

@@ -21,8 +21,8 @@ def learning_rate(training: Training, step: int, plateau_scale: float = 1.0) -> 
     if schedule.name == "inverse_sqrt":
         return peak * math.sqrt(max(warmup, 1) / step)
     if schedule.name == "cosine":
-        end = schedule.decay_steps or training.max_steps
-        assert end is not None
+        end = schedule.decay_steps
+        assert end is not None, "resolved when the run was made"
         progress = min(1.0, (step - warmup) / max(1, end - warmup))
         cosine = (1.0 + math.cos(math.pi * progress)) / 2.0
         return peak * (schedule.minimum + (1.0 - schedule.minimum) * cosine)

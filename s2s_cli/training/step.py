@@ -34,7 +34,7 @@ class TrainingStep:
 
     Replicas scale their loss by the weight of the global batch and their
     gradients are summed before they are clipped, so that N replicas take the
-    step that one would take.
+    step that one would take. The command line trains on one so far.
     """
 
     def __init__(self, seq2seq: Seq2Seq, training: Training, strategy: tf.distribute.Strategy):
