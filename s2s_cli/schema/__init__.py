@@ -1,0 +1,121 @@
+"""The configuration: every setting, its default, and what it means.
+
+A default is written here and nowhere else. The attribute docstrings become the
+descriptions in `s2s schema`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from s2s_cli.schema.data import Corpus, Data, Files, Tokenizer, Validation
+from s2s_cli.schema.model import (
+    Decoder,
+    Embedding,
+    Encoder,
+    Initializer,
+    InitializerName,
+    Model,
+    SideFiles,
+)
+from s2s_cli.schema.section import Count, MisfitError, Positive, Section
+from s2s_cli.schema.training import OptimizerName, Schedule, Training
+
+__all__ = [
+    "Config",
+    "Corpus",
+    "Data",
+    "Decoder",
+    "Decoding",
+    "Embedding",
+    "Encoder",
+    "FileFingerprint",
+    "Files",
+    "Initializer",
+    "InitializerName",
+    "Model",
+    "OptimizerName",
+    "Resolved",
+    "Schedule",
+    "Section",
+    "SideFiles",
+    "Tokenizer",
+    "Training",
+    "Validation",
+]
+
+
+class Decoding(Section):
+    """How translations are searched for."""
+
+    max_length: Count = 200
+    """Pieces of a translation, at most."""
+    max_length_ratio: Positive = 2.0
+    """Pieces of a translation for each piece of its source, 10 besides, at most."""
+    batch_size: Count = 128
+    """Sentences translated together."""
+
+
+class FileFingerprint(Section):
+    """A file as it was when training began."""
+
+    key: str
+    """The setting that names it."""
+    path: str
+    """Where it lay."""
+    sha256: str
+    """What it held."""
+
+
+class Resolved(Section):
+    """What the program chose or found; written by it, not by people."""
+
+    precision: Literal["float32", "bfloat16"]
+    """What `auto` came to."""
+    decay_steps: Count | None = None
+    """Where cosine comes down; a training that goes on longer keeps its curve."""
+    files: list[FileFingerprint]
+    """The corpora and vectors, with a fingerprint of their content."""
+    versions: dict[str, str]
+    """The packages that a result may depend on."""
+
+
+class Config(Section):
+    """The whole configuration of a run."""
+
+    data: Data
+    """Where the sentence pairs come from."""
+    tokenizer: Tokenizer = Tokenizer()
+    """How sentences are cut into pieces."""
+    model: Model = Model()
+    """The encoder-decoder."""
+    training: Training = Training()
+    """How the weights are found."""
+    decoding: Decoding = Decoding()
+    """How translations are searched for."""
+    resolved: Resolved | None = None
+    """In the config of a run: what the program chose or found."""
+
+    @property
+    def resolved_training(self) -> Training:
+        """The training section with what was resolved in place of what was asked for."""
+        assert self.resolved is not None
+        schedule = self.training.schedule.model_copy(
+            update={"decay_steps": self.resolved.decay_steps}
+        )
+        found = {"schedule": schedule, "precision": self.resolved.precision}
+        return self.training.model_copy(update=found)
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Config:
+        if self.model.embedding.shared and not self.tokenizer.shared:
+            raise MisfitError(
+                "model.embedding.shared", "needs tokenizer.shared: true (one table, one vocabulary)"
+            )
+        if self.data.validation is None and self.training.schedule.name == "plateau":
+            raise MisfitError(
+                "training.schedule.name", "plateau watches the validation loss; set data.validation"
+            )
+        return self
