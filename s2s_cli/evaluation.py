@@ -25,7 +25,8 @@ def score_translations(
     `tokenizer` is sacreBLEU's for BLEU; chrF needs none.
     """
     scores = []
-    for name, metric in (("bleu", BLEU(tokenize=tokenizer)), ("chrf", CHRF())):
+    # force: no advice on the terminal about texts that happen to look tokenised.
+    for name, metric in (("bleu", BLEU(tokenize=tokenizer, force=True)), ("chrf", CHRF())):
         result = metric.corpus_score(list(translations), [list(references)])
         scores.append(Score(name, float(result.score), str(metric.get_signature())))
     return scores

@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import math
 import os
@@ -13,7 +14,7 @@ import pytest
 import tensorflow as tf
 from conftest import train_in_process, write_config
 
-from s2s_cli.errors import RunError
+from s2s_cli.errors import ConfigError, RunError
 from s2s_cli.events import CheckpointDue, Finished, ModelReady, Progress, StepDone, Validated
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import Run
@@ -316,6 +317,14 @@ def test_a_directory_with_a_config_of_something_else_is_left_alone(tmp_path, set
     with pytest.raises(RunError, match="the section `resolved` is missing"):
         train_in_process(config, tmp_path)
     assert config.read_text() == before
+
+
+def test_tensorboard_without_its_package_names_the_install_command(tmp_path, settings, monkeypatch):
+    settings["training"]["tensorboard"] = True
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError) as caught:
+        train_in_process(write_config(tmp_path / "c.yaml", settings), tmp_path / "run")
+    assert 'pip install "s2s[tensorboard]"' in caught.value.hint
 
 
 def test_minutes_are_a_limit(tmp_path, settings):
