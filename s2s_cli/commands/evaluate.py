@@ -8,7 +8,7 @@ from s2s_cli.commands.translate import translate_lines
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.errors import DataError
 from s2s_cli.evaluation import Score, score_translations
-from s2s_cli.text.corpus import read_lines
+from s2s_cli.text.corpus import read_lines, unequal_lengths
 
 
 def evaluate(
@@ -21,10 +21,7 @@ def evaluate(
     """Scores translations of `source`, a sentence a line, against `reference`."""
     sources, references = list(read_lines(source)), list(read_lines(reference))
     if len(sources) != len(references):
-        raise DataError(
-            f"{source} has {len(sources)} lines and {reference} has {len(references)};"
-            " line i of one must be the translation of line i of the other."
-        )
+        raise unequal_lengths(source, len(sources), reference, len(references))
     if not sources:
         raise DataError(f"{source}: there is not one sentence in it.")
     translations = list(translate_lines(translator, sources, on_batch=on_batch))

@@ -6,13 +6,11 @@ import os
 import shutil
 from pathlib import Path
 
-from s2s_cli.decoding.translator import Translator, load_tokenizers
+from s2s_cli.decoding.translator import Translator, load_model
 from s2s_cli.errors import ExportError
 from s2s_cli.export import FORMATS, keras_models, saved_model
 from s2s_cli.export.proof import Proof, prove
-from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import Run
-from s2s_cli.training.checkpoint import load_weights
 
 WRITERS = dict(zip(FORMATS, (keras_models.write, saved_model.write), strict=True))
 
@@ -28,9 +26,7 @@ def export(
     output = (output or run.export(export_format)).resolve()
     _require_replaceable(output)
     config = run.config()
-    source, target = load_tokenizers(run, config)
-    seq2seq = Seq2Seq(config.model, source.size, target.size)
-    load_weights(run.find_checkpoint(checkpoint), seq2seq)
+    seq2seq, source, target = load_model(run, config, checkpoint)
     samples = run.samples()
     beside = output.with_name(f".{output.name}.{os.getpid()}")
     replaced = output.with_name(f".{output.name}.{os.getpid()}.replaced")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from s2s_cli import runtime
+from s2s_cli.config import PATH_KEYS
 from s2s_cli.errors import RunError
 from s2s_cli.run import Run
 from s2s_cli.schema import Config, FileFingerprint, Resolved
@@ -91,12 +92,8 @@ def _changes(old: Config, new: Config) -> dict[str, str]:
 
 def is_path(key: str) -> bool:
     """Whether the setting at a dotted key names a file."""
-    return key.startswith(("data.", "model.embedding.vectors")) and key.rpartition(".")[2] in (
-        "source",
-        "target",
-        "tsv",
-        "vectors",
-    )
+    in_reach = key.startswith(("data.", "model.embedding.vectors"))
+    return in_reach and key.rpartition(".")[2] in PATH_KEYS
 
 
 def flat(values: Any, prefix: str = "") -> dict[str, Any]:

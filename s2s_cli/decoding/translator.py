@@ -40,9 +40,7 @@ class Translator:
     ) -> Translator:
         """The translator of a trained run, in float32."""
         config = run.config()
-        source, target = load_tokenizers(run, config)
-        seq2seq = Seq2Seq(config.model, source.size, target.size)
-        load_weights(run.find_checkpoint(checkpoint), seq2seq)
+        seq2seq, source, target = load_model(run, config, checkpoint)
         return cls(seq2seq, source, target, decoding or config.decoding)
 
     def translate(
@@ -95,6 +93,14 @@ def pad_sources(sources: Sequence[Sequence[int]]) -> np.ndarray:
         ids[row, : len(source)] = source
         ids[row, len(source)] = EOS
     return ids
+
+
+def load_model(run: Run, config: Config, checkpoint: str) -> tuple[Seq2Seq, Tokenizer, Tokenizer]:
+    """The model of a checkpoint, in float32, and its source and target tokenizers."""
+    source, target = load_tokenizers(run, config)
+    seq2seq = Seq2Seq(config.model, source.size, target.size)
+    load_weights(run.find_checkpoint(checkpoint), seq2seq)
+    return seq2seq, source, target
 
 
 def load_tokenizers(run: Run, config: Config) -> tuple[Tokenizer, Tokenizer]:

@@ -123,21 +123,22 @@ def _opened(path: str) -> BinaryIO:
 def _read_parallel(files: Files) -> Iterator[tuple[str, str, float]]:
     assert files.source is not None and files.target is not None
     sources, targets = read_lines(files.source), read_lines(files.target)
+    number = 0
     for number, source in enumerate(sources, start=1):
         target = next(targets, None)
         if target is None:
-            more = 1 + sum(1 for _ in sources)
-            raise _unequal(files, number - 1 + more, number - 1)
+            lines = number + sum(1 for _ in sources)
+            raise unequal_lengths(files.source, lines, files.target, number - 1)
         yield source, target, 1.0
     more = sum(1 for _ in targets)
     if more:
-        raise _unequal(files, sum(1 for _ in read_lines(files.source)), None, more)
+        raise unequal_lengths(files.source, number, files.target, number + more)
 
 
-def _unequal(files: Files, sources: int, targets: int | None, more: int = 0) -> DataError:
-    targets = sources + more if targets is None else targets
+def unequal_lengths(source: str, source_lines: int, target: str, target_lines: int) -> DataError:
+    """The error for two files that are not parallel."""
     return DataError(
-        f"{files.source} has {sources} lines and {files.target} has {targets};"
+        f"{source} has {source_lines} lines and {target} has {target_lines};"
         " line i of one must be the translation of line i of the other.",
         "Find the line that is missing, and do not only cut the longer file.",
     )
