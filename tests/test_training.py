@@ -71,15 +71,44 @@ def test_the_loss_is_the_weighted_label_smoothed_cross_entropy():
     assert float(sums["weight"]) == pytest.approx(batch.weights.sum())
 
 
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_the_gradient_of_the_loss_is_that_of_its_formula(label_smoothing):
+    seq2seq, batch = small_model(), tensors(small_batch())
+    inputs = {name: batch[name] for name in ("source_ids", "target_in_ids")}
+    variables = [variable.value for variable in seq2seq.training_model.trainable_variables]
+
+    def formula():
+        logs = tf.nn.log_softmax(seq2seq.training_model(inputs))
+        chosen = tf.gather(logs, batch["target_out_ids"], axis=-1, batch_dims=2)
+        smooth = tf.reduce_mean(logs, axis=-1)
+        loss = -(1 - label_smoothing) * chosen - label_smoothing * smooth
+        return tf.reduce_sum(loss * batch["weights"])
+
+    def ours():
+        return cross_entropy(seq2seq, batch, label_smoothing=label_smoothing, training=False)[
+            "loss"
+        ]
+
+    gradients = []
+    for loss in (formula, ours):
+        with tf.GradientTape() as tape:
+            tape.watch(variables)
+            value = loss()
+        gradients.append(tape.gradient(value, variables))
+    for a, b in zip(*gradients, strict=True):
+        expected, found = tf.convert_to_tensor(a), tf.convert_to_tensor(b)
+        np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-4)
+
+
 def test_one_training_step_changes_the_encoder_and_the_decoder_with_nothing_copied():
     seq2seq, batch = small_model(), small_batch()
 
     def answers():
         encoded = seq2seq.encode(tf.constant(batch.source_ids))
-        last_ids = tf.constant(batch.target_in_ids[:, 0])
         # The decoder gets the same inputs before and after: only its weights can differ.
-        logits, _ = seq2seq.step(last_ids, fixed.state, fixed.constants)
-        return np.array(encoded.constants["memory"]), np.array(logits)
+        last_ids = tf.constant(batch.target_in_ids[:, :1])
+        outputs = seq2seq.decoder({"target_in_ids": last_ids, **fixed.state, **fixed.constants})
+        return np.array(encoded.constants["memory"]), np.array(outputs["logits"])
 
     fixed = seq2seq.encode(tf.constant(batch.source_ids))
     before = answers()
@@ -100,6 +129,21 @@ def test_the_gradient_is_clipped_by_its_global_norm():
         moved[clip_norm] = math.sqrt(sum(((b - a) ** 2).sum() for a, b in pairs))
     assert moved[None] > 0.1
     assert moved[1e-3] == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_the_compiled_update_moves_the_weights_as_the_plain_one_does(monkeypatch):
+    moved = []
+    for compiles in (True, False):
+        keras.utils.set_random_seed(5)
+        seq2seq = small_model()
+        step = TrainingStep(seq2seq, Training(), tf.distribute.get_strategy())
+        if not compiles:
+            step._update = step._clip_and_apply
+        for number in (1, 2, 3):
+            step(small_batch(), number, 0.01)
+        moved.append(weights_of(seq2seq))
+    for a, b in zip(*moved, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
 
 
 def test_dropout_depends_on_seed_and_step_alone():

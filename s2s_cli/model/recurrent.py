@@ -6,6 +6,7 @@ size, U decoder units, H size of `hidden`, V target types.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import keras
 from keras import layers, ops
 
 from s2s_cli.errors import ConfigError
+from s2s_cli.model import layers as s2s_layers
 from s2s_cli.schema import Embedding, Initializer, Model
 
 Tensor = Any
@@ -44,8 +46,9 @@ class Decoded:
 class RecurrentLayers:
     """Every layer of the model, once, and the three functions that call them."""
 
-    def __init__(self, config: Model, source_types: int, target_types: int):
-        self.config = config
+    def __init__(self, config: Model, source_types: int, target_types: int, *, plain: bool = False):
+        """`plain` takes Keras's own recurrent layers, with the same weights by the same names."""
+        self.config, self._plain = config, plain
         self.source_embedding, self.target_embedding = _embeddings(
             config.embedding, source_types, target_types
         )
@@ -71,7 +74,7 @@ class RecurrentLayers:
             memory, *states = layer(below, mask=mask)
             finals.append(self._joined(states))
             if index > 0:
-                memory = layers.add([memory, below])
+                memory = memory + below
         # Padding holds zeros, and the mask goes on as a tensor: the implicit one
         # of Keras does not outlive an operation or a model boundary.
         memory = ops.where(ops.expand_dims(mask, -1), memory, 0.0)
@@ -82,30 +85,58 @@ class RecurrentLayers:
             constants["keys"] = self.keys(memory)
         return Encoded(constants, self._initial_state(memory, mask, finals))
 
-    def decode(self, target_in_ids: Tensor, state: Tensors, constants: Tensors) -> Decoded:
-        """target_in_ids (B,T) int32, and what came before them → Decoded."""
+    def decode(
+        self,
+        target_in_ids: Tensor,
+        state: Tensors,
+        constants: Tensors,
+        *,
+        beam_size: int = 1,
+        steppers: Sequence[Callable[..., Any]] | None = None,
+    ) -> Decoded:
+        """target_in_ids (B,T) int32, and what came before them → Decoded.
+
+        Of a beam, ids (B×K,1) and state hold the rows of a sentence side by side,
+        and the constants (B,…) stand once for all of them. In a search, `steppers`
+        stand in for the recurrent layers.
+        """
         output = self.target_dropout(self.target_embedding(target_in_ids))
         new_state: Tensors = {}
-        for index, layer in enumerate(self.decoder_layers):
+        for index, layer in enumerate(steppers or self.decoder_layers):
             below = output if index == 0 else self.decoder_dropouts[index - 1](output)
             names = self.state_names(index)
             output, *states = layer(below, initial_state=[state[name] for name in names])
             new_state.update(zip(names, states, strict=True))
             if index > 0:
-                output = layers.add([output, below])
+                output = output + below
         attention = None
         if self.attention is not None:
-            context, attention = self._attend(output, constants)
-            output = layers.concatenate([context, output])
+            context, attention = self._attend(output, constants, beam_size)
+            output = ops.concatenate([context, output], axis=-1)
         if self.readout is not None:
             output = self.readout(output)
         return Decoded(self.output_dropout(output), new_state, attention)
 
-    def project(self, hidden: Tensor) -> Tensor:
-        """hidden (B,T,H) → logits (B,T,V) float32."""
+    def project(self, hidden: Tensor, weights: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """hidden (B,T,H) → logits (B,T,V) float32, or (B,T,C) with `output_weights`."""
+        if weights is not None:
+            kernel, bias = weights
+            return ops.matmul(ops.cast(hidden, "float32"), kernel) + bias
         if self.output is None:
             return self.target_embedding(hidden, reverse=True)
         return self.output(hidden)
+
+    def output_weights(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """What `project` needs of the output layer for the types in candidates (C,): (H,C), (C,)."""
+        if self.output is None:
+            table = ops.take(self.target_embedding.embeddings, candidates, axis=0)
+            return ops.transpose(table), ops.zeros_like(table[:, 0])
+        kernel, bias = self.output.kernel, self.output.bias
+        return ops.take(kernel, candidates, axis=1), ops.take(bias, candidates)
+
+    def steppers(self) -> list[Callable[..., Any]] | None:
+        """The recurrent layers of the decoder, made ready for a search; see `decode`."""
+        return None if self._plain else [layer.stepper() for layer in self.decoder_layers]
 
     def state_names(self, layer: int) -> list[str]:
         """The names of the states of a decoder layer."""
@@ -120,7 +151,7 @@ class RecurrentLayers:
             return states
         half = len(states) // 2
         pairs = zip(states[:half], states[half:], strict=True)
-        return [layers.concatenate([forward, backward]) for forward, backward in pairs]
+        return [ops.concatenate([forward, backward], axis=-1) for forward, backward in pairs]
 
     def _initial_state(self, memory: Tensor, mask: Tensor, finals: list[list[Tensor]]) -> Tensors:
         """A state for each decoder layer, from the encoder layer at its height."""
@@ -137,16 +168,22 @@ class RecurrentLayers:
                 state[name] = vector if bridge is None else bridge(vector)
         return state
 
-    def _attend(self, output: Tensor, constants: Tensors) -> tuple[Tensor, Tensor]:
+    def _attend(self, output: Tensor, constants: Tensors, beam_size: int) -> tuple[Tensor, Tensor]:
         """output (B,T,U) → context (B,T,D) and attention (B,T,S)."""
         assert self.attention is not None
         memory = constants["memory"]
         query = output if self.query is None else self.query(output)
-        return self.attention(
+        if beam_size > 1:  # the rows of a sentence ask as its positions would
+            query = ops.reshape(query, (-1, beam_size, query.shape[-1]))
+        context, attention = self.attention(
             [query, memory, constants.get("keys", memory)],
             mask=[None, constants["memory_mask"]],
             return_attention_scores=True,
         )
+        if beam_size > 1:
+            context = ops.reshape(context, (-1, 1, context.shape[-1]))
+            attention = ops.reshape(attention, (-1, 1, ops.shape(attention)[-1]))
+        return context, attention
 
     # The layers.
 
@@ -160,7 +197,8 @@ class RecurrentLayers:
         return self._recurrent(self.config.decoder.units, f"decoder_{index}")
 
     def _recurrent(self, units: int, name: str) -> keras.Layer:
-        kind = layers.LSTM if self.config.architecture == "lstm" else layers.GRU
+        of = layers if self._plain else s2s_layers
+        kind = of.LSTM if self.config.architecture == "lstm" else of.GRU
         # Keras draws the kernels of all gates as one wide matrix, which leaves each
         # of them too small; these scales are those of a matrix a gate.
         gates = 4 if self.config.architecture == "lstm" else 3
@@ -170,6 +208,8 @@ class RecurrentLayers:
             recurrent_initializer=keras.initializers.Orthogonal(gain=gates**0.5),
             return_sequences=True,
             return_state=True,
+            # An exported graph runs where there is no GPU, too.
+            use_cudnn=False if self._plain else "auto",
             name=name,
         )
 

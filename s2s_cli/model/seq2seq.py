@@ -15,6 +15,7 @@ class Seq2Seq:
     """Holds the layers once, and calls their three functions on three sets of inputs.
 
     `training_model`: source_ids (B,S), target_in_ids (B,T) → logits (B,T,V).
+    `hidden_model`: the same as far as hidden (B,T,H), which `layers.project` makes logits of.
     `encoder`: source_ids (B,S) → constants and first state, by name.
     `decoder`: target_in_ids (B,1), state, constants → logits (B,V), attention
     (B,S) where there is one, and the next state.
@@ -24,31 +25,34 @@ class Seq2Seq:
     """
 
     def __init__(
-        self, config: Model, source_types: int, target_types: int, precision: str = "float32"
+        self,
+        config: Model,
+        source_types: int,
+        target_types: int,
+        precision: str = "float32",
+        *,
+        plain: bool = False,
     ):
+        """`plain` makes it of Keras's own layers alone, for those who have no others."""
         with _precision(precision):
-            self._build(config, source_types, target_types)
+            self.layers = RecurrentLayers(config, source_types, target_types, plain=plain)
+            self._build()
 
-    def _build(self, config: Model, source_types: int, target_types: int) -> None:
-        self.layers = RecurrentLayers(config, source_types, target_types)
+    def _build(self) -> None:
         source_ids = keras.Input((None,), dtype="int32", name="source_ids")
         target_in_ids = keras.Input((None,), dtype="int32", name="target_in_ids")
         encoded = self.layers.encode(source_ids)
-        self.training_model = self._training_model(source_ids, target_in_ids, encoded)
+        decoded = self.layers.decode(target_in_ids, encoded.state, encoded.constants)
+        inputs = {"source_ids": source_ids, "target_in_ids": target_in_ids}
+        self.hidden_model = keras.Model(inputs, decoded.hidden, name="hidden")
+        logits = self.layers.project(decoded.hidden)
+        self.training_model = keras.Model(inputs, logits, name="training")
         self.constant_names = tuple(encoded.constants)
         self.state_names = tuple(encoded.state)
         self.encoder = keras.Model(
             {"source_ids": source_ids}, {**encoded.constants, **encoded.state}, name="encoder"
         )
         self.decoder = self._decoder(encoded)
-
-    def _training_model(
-        self, source_ids: Tensor, target_in_ids: Tensor, encoded: Encoded
-    ) -> keras.Model:
-        decoded = self.layers.decode(target_in_ids, encoded.state, encoded.constants)
-        logits = self.layers.project(decoded.hidden)
-        inputs = {"source_ids": source_ids, "target_in_ids": target_in_ids}
-        return keras.Model(inputs, logits, name="training")
 
     def _decoder(self, encoded: Encoded) -> keras.Model:
         """The decoder on inputs of its own: one position, and what encoder or step gave."""
@@ -63,18 +67,12 @@ class Seq2Seq:
         return keras.Model(inputs, outputs, name="decoder")
 
     def encode(self, source_ids: Tensor) -> Encoded:
-        """source_ids (B,S) → what the search hands to `step`."""
+        """source_ids (B,S) → what the search begins with."""
         outputs = self.encoder({"source_ids": source_ids}, training=False)
         return Encoded(
             {name: outputs[name] for name in self.constant_names},
             {name: outputs[name] for name in self.state_names},
         )
-
-    def step(self, last_ids: Tensor, state: Tensors, constants: Tensors) -> tuple[Tensor, Tensors]:
-        """last_ids (N,) int32, state, constants → logits (N,V) float32, next state."""
-        inputs = {"target_in_ids": last_ids[:, None], **state, **constants}
-        outputs = self.decoder(inputs, training=False)
-        return outputs["logits"], {name: outputs[name] for name in self.state_names}
 
 
 def _inputs_like(tensors: Tensors) -> Tensors:

@@ -47,8 +47,16 @@ class TrainingStep:
         # One replica has a signature of one trace; a distributed batch has no
         # spec before it exists, so several replicas relax theirs as they go.
         signature = [BATCH, SCALAR, STEP] if self._replicas == 1 else None
+        # An optimizer is a dozen operations a weight, each a pass over memory; compiled
+        # they are one. A distributed update has operations that cannot be compiled.
+        self._update = self._clip_and_apply
+        if not tf.distribute.has_strategy() and not tf.config.list_logical_devices("GPU"):
+            self._update = tf.function(self._clip_and_apply, jit_compile=True, autograph=False)
         self._compiled = tf.function(
-            self._run, input_signature=signature, reduce_retracing=signature is None
+            self._run,
+            input_signature=signature,
+            reduce_retracing=signature is None,
+            autograph=False,  # rewriting functions that hold no Python loop takes seconds
         )
 
     def __call__(self, batch: Batch, step: int, learning_rate: float) -> dict[str, float]:
@@ -93,13 +101,17 @@ class TrainingStep:
         ]
         if self._replicas > 1:
             gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        self._update(gradients)
+        return sums
+
+    def _clip_and_apply(self, gradients: list[tf.Tensor]) -> None:
+        """Moves the weights by the summed gradients."""
         if self._training.optimizer.clip_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self._training.optimizer.clip_norm)
         if self._replicas > 1:
             # Keras sums over the replicas once more; every one holds the sum already.
             gradients = [gradient / self._replicas for gradient in gradients]
         self.optimizer.apply(gradients, self._model.trainable_variables)
-        return sums
 
     def _seed_draws(self, step: tf.Tensor, replica: Any) -> None:
         """Makes every random draw a function of (seed, step, what draws, replica)."""
@@ -131,7 +143,7 @@ class ValidationLoss:
         def sums(batch: Any) -> dict[str, tf.Tensor]:
             return cross_entropy(seq2seq, batch, label_smoothing=0.0, training=False)
 
-        self._compiled = tf.function(sums, input_signature=[BATCH])
+        self._compiled = tf.function(sums, input_signature=[BATCH], autograph=False)
 
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
         """`loss` in nats a token, `perplexity`, and `token_accuracy` in 0..1."""
