@@ -18,7 +18,7 @@ class Score:
 
 
 def score_translations(
-    translations: Sequence[str], references: Sequence[str], tokenizer: str = "13a"
+    translations: Sequence[str], references: Sequence[str], tokenizer: str
 ) -> list[Score]:
     """BLEU (https://aclanthology.org/W18-6319) and chrF of detokenised, cased text.
 

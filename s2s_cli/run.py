@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,11 @@ class Run:
     def tokenizer_file(self, side: str, shared: bool) -> Path:
         """The SentencePiece model of a side, `source` or `target`."""
         return self.root / "tokenizer" / f"{'shared' if shared else side}.model"
+
+    @property
+    def lexicon_file(self) -> Path:
+        """Which target pieces go with a source piece."""
+        return self.root / "tokenizer" / "lexicon.npz"
 
     def store(self, split: str) -> Path:
         """The token store of `train` or `validation`."""
@@ -95,7 +101,8 @@ class Run:
             for side in ("shared", "source", "target"):
                 for kind in (".model", ".vocab"):
                     (self.root / "tokenizer" / (side + kind)).unlink(missing_ok=True)
-            self.samples_file.unlink(missing_ok=True)
+            for file in (self.lexicon_file, self.samples_file):
+                file.unlink(missing_ok=True)
         except OSError as error:
             raise RunError(f"{self.root}: cannot be created: {error.strerror}.") from None
         self.write_config(config)
@@ -185,3 +192,22 @@ def write_bytes(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
+
+
+def replace_folder(beside: Path, folder: Path) -> None:
+    """Renames the finished `beside` to `folder`; what was there goes only once it is replaced.
+
+    Where the rename fails, what was there is there again. Raises OSError.
+    """
+    replaced = folder.with_name(f".{folder.name}.replaced")
+    shutil.rmtree(replaced, ignore_errors=True)
+    is_new = not folder.exists()
+    if not is_new:
+        os.replace(folder, replaced)
+    try:
+        os.replace(beside, folder)
+    except OSError:
+        if not is_new:
+            os.replace(replaced, folder)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)

@@ -66,9 +66,10 @@ def step_by_step(seq2seq, source_ids=SOURCE, target_in_ids=TARGET_IN) -> np.ndar
     encoded = seq2seq.encode(keras.ops.convert_to_tensor(source_ids))
     state, logits = encoded.state, []
     for position in range(target_in_ids.shape[1]):
-        last_ids = keras.ops.convert_to_tensor(target_in_ids[:, position])
-        step_logits, state = seq2seq.step(last_ids, state, encoded.constants)
-        logits.append(np.array(step_logits))
+        last_ids = keras.ops.convert_to_tensor(target_in_ids[:, position, None])
+        outputs = seq2seq.decoder({"target_in_ids": last_ids, **state, **encoded.constants})
+        state = {name: outputs[name] for name in state}
+        logits.append(np.array(outputs["logits"]))
     return np.stack(logits, axis=1)
 
 
@@ -199,7 +200,7 @@ def test_word_vectors_are_matched_by_piece_and_counted(tmp_path, words, header):
     assert after[untouched].tolist() == before[untouched].tolist()
 
 
-@pytest.mark.parametrize("header", ["", "2 2\n"])
+@pytest.mark.parametrize("header", ["", "2 2\n", "99999999999999 2\n"])
 def test_vectors_of_another_size_are_refused(tmp_path, words, header):
     (tmp_path / "w.vec").write_text(header + "bird 1 2\ndog 1 2\n")
     with pytest.raises(DataError, match=r"w\.vec:1: the vectors have 2 values"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from s2s_cli.commands.translate import translate_lines
+from s2s_cli.commands.translate import one_line
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.errors import DataError
 from s2s_cli.evaluation import Score, score_translations
@@ -15,7 +15,7 @@ def evaluate(
     translator: Translator,
     source: str,
     reference: str,
-    tokenizer: str = "13a",
+    tokenizer: str,
     on_batch: Callable[[int], None] = lambda count: None,
 ) -> list[Score]:
     """Scores translations of `source`, a sentence a line, against `reference`."""
@@ -24,5 +24,5 @@ def evaluate(
         raise unequal_lengths(source, len(sources), reference, len(references))
     if not sources:
         raise DataError(f"{source}: there is not one sentence in it.")
-    translations = list(translate_lines(translator, sources, on_batch=on_batch))
+    translations = [one_line(found.text) for found in translator.translate(sources, on_batch)]
     return score_translations(translations, references, tokenizer)

@@ -65,15 +65,18 @@ def _word_vectors(path: str, values: np.ndarray, pieces: list[str]) -> int:
     matched: set[int] = set()
     for number, line in enumerate(read_lines(path), start=1):
         name, *numbers = line.rstrip().split(" ")
-        if number == 1 and len(numbers) == 1:
-            numbers = ["0"] * int(numbers[0]) if numbers[0].isdigit() else numbers  # the header
-            name = ""
-        if number == 1 and len(numbers) != values.shape[1]:
-            raise DataError(
-                f"{path}:1: the vectors have {len(numbers)} values;"
-                f" model.embedding.size is {values.shape[1]}.",
-                f"Set model.embedding.size to {len(numbers)}.",
-            )
+        if number == 1:
+            # A header says how many vectors there are, and their size.
+            is_header = len(numbers) == 1 and numbers[0].isdecimal()
+            size = int(numbers[0]) if is_header else len(numbers)
+            if size != values.shape[1]:
+                raise DataError(
+                    f"{path}:1: the vectors have {size} values;"
+                    f" model.embedding.size is {values.shape[1]}.",
+                    f"Set model.embedding.size to {size}.",
+                )
+            if is_header:
+                continue
         # A name with a space in it, as some files have, is no piece.
         if name not in rows or len(numbers) != values.shape[1]:
             continue

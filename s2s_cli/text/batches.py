@@ -76,9 +76,11 @@ def plan_epoch(
     # One more on each side: </s> of the source, <s> or </s> of the target.
     source, target = store.source.lengths[order] + 1, store.target.lengths[order] + 1
     longer, shorter = np.maximum(source, target), np.minimum(source, target)
-    # Two stable sorts: by the longer side, and within it by the shorter one.
-    by_length = np.argsort(shorter, kind="stable")
-    by_length = by_length[np.argsort(longer[by_length], kind="stable")]
+    # Two stable sorts: by the longer side, and within it by the shorter one. NumPy sorts
+    # small integers in linear time.
+    small = np.min_scalar_type(longer.max(initial=0))
+    by_length = np.argsort(shorter.astype(small), kind="stable")
+    by_length = by_length[np.argsort(longer[by_length].astype(small), kind="stable")]
     order, longer = order[by_length], longer[by_length]
     starts = _cut(longer, batch_tokens, batch_size)
     return _shuffled(order, starts, random.permutation(len(starts) - 1))

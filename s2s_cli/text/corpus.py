@@ -9,15 +9,13 @@ import math
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from s2s_cli.errors import DataError
 from s2s_cli.schema import Data, Files
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """A source sentence, its translation, its weight in the loss, and its corpus."""
 
     source: str
@@ -101,10 +99,7 @@ def read_lines(path: str) -> Iterator[str]:
                     line = line.removeprefix(b"\xef\xbb\xbf")
                 yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except FileNotFoundError:
-        raise DataError(
-            f"{path}: there is no such file.",
-            "Check the path; one in a config is relative to the config.",
-        ) from None
+        raise _missing(path) from None
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}:{number}: this line is not UTF-8 (byte {error.start + 1}: {error.reason}).",
@@ -112,6 +107,13 @@ def read_lines(path: str) -> Iterator[str]:
         ) from None
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read after line {number}: {error}.") from None
+
+
+def _missing(path: str) -> DataError:
+    return DataError(
+        f"{path}: there is no such file.",
+        "Check the path; one in a config is relative to the config.",
+    )
 
 
 def _opened(path: str) -> BinaryIO:
@@ -179,9 +181,6 @@ def fingerprint(path: str) -> str:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        raise DataError(
-            f"{path}: there is no such file.",
-            "Check the path; one in a config is relative to the config.",
-        ) from None
+        raise _missing(path) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from None

@@ -9,18 +9,22 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from s2s_cli.run import write_text
+from s2s_cli.run import replace_folder, write_text
 from s2s_cli.text.corpus import Pair
 from s2s_cli.text.tokenizer import Tokenizer
 
 CHUNK = 20_000
+
+# A pair, and the ids of its source and of its target.
+_Row = tuple[Pair, list[int], list[int]]
 
 
 @dataclass(frozen=True)
@@ -148,30 +152,55 @@ def build_store(
         side: "uint16" if tokenizer.size <= 2**16 else "int32"
         for side, tokenizer in (("source", source_tokenizer), ("target", target_tokenizer))
     }
-    read, counts = iter(pairs), Counts()
+    counts = Counts()
+
+    def encode(chunk: list[Pair]) -> tuple[int, list[_Row]]:
+        full = [pair for pair in chunk if pair.source and pair.target]
+        sources = source_tokenizer.encode([pair.source for pair in full], threads)
+        targets = target_tokenizer.encode([pair.target for pair in full], threads)
+        return len(chunk), list(zip(full, sources, targets, strict=True))
+
     with _Writer(beside, dtypes) as writer:
-        while chunk := list(itertools.islice(read, CHUNK)):
-            full = [pair for pair in chunk if pair.source and pair.target]
-            sources = source_tokenizer.encode([pair.source for pair in full], threads)
-            targets = target_tokenizer.encode([pair.target for pair in full], threads)
+        for size, rows in _one_ahead(encode, _chunks(pairs)):
             kept = [
                 row
-                for row in zip(full, sources, targets, strict=True)
+                for row in rows
                 if 0 < len(row[1]) <= max_length and 0 < len(row[2]) <= max_length
             ]
             writer.write(kept)
             counts = Counts(
                 pairs=counts.pairs + len(kept),
-                empty_side=counts.empty_side + len(chunk) - len(full),
-                too_long=counts.too_long + len(full) - len(kept),
+                empty_side=counts.empty_side + size - len(rows),
+                too_long=counts.too_long + len(rows) - len(kept),
             )
     description = {"key": key, "counts": asdict(counts), "dtypes": dtypes}
     write_text(beside / "store.json", json.dumps(description) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    beside.rename(folder)
+    replace_folder(beside, folder)
     store = open_store(folder, key)
     assert store is not None
     return store
+
+
+def _chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
+    read = iter(pairs)
+    while chunk := list(itertools.islice(read, CHUNK)):
+        yield chunk
+
+
+def _one_ahead(function: Callable[[Any], Any], values: Iterable[Any]) -> Iterator[Any]:
+    """`function` of each value, computed in a thread while the value before it is made use of.
+
+    SentencePiece lets go of the interpreter, which reads and writes meanwhile.
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        pending = None
+        for value in values:
+            job = thread.submit(function, value)
+            if pending:
+                yield pending.result()
+            pending = job
+        if pending:
+            yield pending.result()
 
 
 class _Writer:
@@ -193,21 +222,23 @@ class _Writer:
         for file in self._files.values():
             file.close()
 
-    def write(self, rows: Sequence[tuple[Pair, list[int], list[int]]]) -> None:
+    def write(self, rows: Sequence[_Row]) -> None:
         """Appends pairs with their ids."""
-        self._ragged("source", [ids for _, ids, _ in rows], self._dtypes["source"])
-        self._ragged("target", [ids for _, _, ids in rows], self._dtypes["target"])
-        self._ragged("source_text", [pair.source.encode() for pair, _, _ in rows], "uint8")
-        self._ragged("target_text", [pair.target.encode() for pair, _, _ in rows], "uint8")
-        self._append("weights", np.array([pair.weight for pair, _, _ in rows], np.float32))
-        self._append("corpora", np.array([pair.corpus for pair, _, _ in rows], np.uint8))
+        pairs, *sides = zip(*rows, strict=True) if rows else ((), (), ())
+        for name, ids in zip(("source", "target"), sides, strict=True):
+            flat = np.fromiter(itertools.chain.from_iterable(ids), self._dtypes[name])
+            self._ragged(name, flat.tobytes(), ids)
+        for name in ("source", "target"):
+            texts = [getattr(pair, name).encode() for pair in pairs]
+            self._ragged(f"{name}_text", b"".join(texts), texts)
+        self._append("weights", np.array([pair.weight for pair in pairs], np.float32))
+        self._append("corpora", np.array([pair.corpus for pair in pairs], np.uint8))
 
-    def _ragged(self, name: str, rows: Sequence[Sequence[int]], dtype: str) -> None:
-        flat = np.fromiter(itertools.chain.from_iterable(rows), dtype)
-        ends = self._ends[name] + np.cumsum([len(row) for row in rows], dtype=np.int64)
-        self._append(name, flat)
+    def _ragged(self, name: str, flat: bytes, rows: Sequence[Sequence[int]]) -> None:
+        ends = self._ends[name] + np.cumsum(list(map(len, rows)), dtype=np.int64)
+        self._files[name].write(flat)
         self._append(f"{name}.offsets", ends)
-        self._ends[name] += len(flat)
+        self._ends[name] = int(ends[-1]) if len(ends) else self._ends[name]
 
     def _append(self, name: str, values: np.ndarray) -> None:
         self._files[name].write(values.tobytes())

@@ -15,7 +15,7 @@ import numpy as np
 
 from s2s_cli.errors import RunError
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.run import write_text
+from s2s_cli.run import replace_folder, write_text
 from s2s_cli.training.loop import TrainingState, Window
 
 WEIGHTS, OPTIMIZER, STATE, CHECKSUMS = (
@@ -34,9 +34,7 @@ def save_checkpoint(
     Random draws need no place in it: their seeds follow from the step.
     """
     beside = folder.with_name(f".{folder.name}.writing")
-    replaced = folder.with_name(f".{folder.name}.replaced")
-    for leftover in (beside, replaced):
-        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.rmtree(beside, ignore_errors=True)
     try:
         beside.mkdir(parents=True)
         seq2seq.training_model.save_weights(beside / WEIGHTS)
@@ -49,11 +47,8 @@ def save_checkpoint(
         write_text(beside / CHECKSUMS, json.dumps(sums, indent=1) + "\n")
         for path in [*beside.iterdir(), beside]:
             _flush(path)
-        if folder.exists():
-            os.replace(folder, replaced)
-        os.replace(beside, folder)
+        replace_folder(beside, folder)
         _flush(folder.parent)
-        shutil.rmtree(replaced, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
         raise RunError(
