@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ from s2s_cli import __version__, console
 from s2s_cli.errors import ExportError, S2SError
 from s2s_cli.events import ModelReady
 from s2s_cli.export import FORMATS
+from s2s_cli.interrupts import stop_signals
 
 app = typer.Typer(
     name="s2s",
@@ -35,6 +34,13 @@ Threads = Annotated[
 Checkpoint = Annotated[
     str, typer.Option("--checkpoint", help="best, latest, or the number of a step.")
 ]
+# Named as in the decoding section, which they override.
+BeamSize = Annotated[int | None, typer.Option("--beam-size", help="decoding.beam_size")]
+LengthPenalty = Annotated[
+    float | None, typer.Option("--length-penalty", help="decoding.length_penalty")
+]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="decoding.batch_size")]
+Shortlist = Annotated[int | None, typer.Option("--shortlist", help="decoding.shortlist")]
 RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a trained run.")]
 
 
@@ -101,7 +107,7 @@ def train(
     limit = None if training.max_minutes is None else 60 * training.max_minutes
     view = console.TrainingView(training.max_steps, limit, training.epochs)
     last: Any = None
-    with _stop_signals() as stop, contextlib.closing(view):
+    with stop_signals() as stop, contextlib.closing(view):
         cores = threads or os.cpu_count() or 1
         for event in train(directory, config, threads=cores, stop_requested=stop.was_requested):
             view.show(event)
@@ -122,47 +128,59 @@ def translate(
         str, typer.Option("-i", "--input", help="File with a sentence a line; - is stdin.")
     ] = "-",
     output_file: Annotated[str, typer.Option("-o", "--output", help="File; - is stdout.")] = "-",
-    max_length: Annotated[int | None, typer.Option(min=1, help="decoding.max_length")] = None,
-    max_length_ratio: Annotated[
-        float | None, typer.Option(min=0.01, help="decoding.max_length_ratio")
+    beam_size: BeamSize = None,
+    n_best: Annotated[
+        int | None, typer.Option(help="decoding.n_best; written as Moses does from 2 on.")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="decoding.batch_size")] = None,
+    length_penalty: LengthPenalty = None,
+    shortlist: Shortlist = None,
+    min_length: Annotated[int | None, typer.Option(help="decoding.min_length")] = None,
+    max_length: Annotated[int | None, typer.Option(help="decoding.max_length")] = None,
+    max_length_ratio: Annotated[
+        float | None, typer.Option(help="decoding.max_length_ratio")
+    ] = None,
+    batch_size: BatchSize = None,
+    scores: Annotated[bool, typer.Option("--scores", help="Write each score too.")] = False,
+    alignments: Annotated[
+        bool,
+        typer.Option(
+            "--alignments", help="Write which piece of the source each piece looked at, as i-j."
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write a JSON object a line.")] = False,
     checkpoint: Checkpoint = "best",
     threads: Threads = None,
 ) -> None:
     """Translate sentences, a file, or stdin: one line out for every line in."""
     from s2s_cli import runtime
+    from s2s_cli.config import override_decoding
     from s2s_cli.run import Run
 
     directory = Run(run)
-    options = {
-        "max_length": max_length,
-        "max_length_ratio": max_length_ratio,
-        "batch_size": batch_size,
-    }
-    given = {name: value for name, value in options.items() if value is not None}
-    decoding = directory.config().decoding.model_copy(update=given)
-    if max_length_ratio is not None and not math.isfinite(max_length_ratio):
-        raise S2SError("--max-length-ratio must be a finite number.", "2.0 is the default.")
+    decoding = override_decoding(
+        directory.config(),
+        beam_size=beam_size,
+        n_best=n_best,
+        length_penalty=length_penalty,
+        shortlist=shortlist,
+        min_length=min_length,
+        max_length=max_length,
+        max_length_ratio=max_length_ratio,
+        batch_size=batch_size,
+    )
     directory.find_checkpoint(checkpoint)
     runtime.start(threads)
-    from s2s_cli.commands.translate import CHUNK, translate_lines
+    from s2s_cli.commands.translate import CHUNK, Layout, translate_lines
     from s2s_cli.decoding.translator import Translator
-    from s2s_cli.text.corpus import read_lines
 
     translator = Translator.from_run(directory, checkpoint, decoding)
-    is_typed = not text and input_file == "-" and sys.stdin.isatty()
-    if text:
-        lines: Iterator[str] = iter(text)
-    elif is_typed:
-        lines = console.prompt_lines()
-    else:
-        lines = read_lines(input_file)
-    is_file = not text and Path(input_file).is_file()
-    total = sum(1 for _ in read_lines(input_file)) if is_file else None
-    with _opened(output_file) as file, console.counting(total, "line", is_file) as count:
+    layout = Layout(
+        scores=scores, alignments=alignments, n_best=decoding.n_best > 1, as_json=as_json
+    )
+    lines, total, is_typed = _source_lines(text, input_file)
+    with _opened(output_file) as file, console.counting(total, "line", total is not None) as count:
         chunk = 1 if is_typed else CHUNK
-        for line in translate_lines(translator, lines, chunk=chunk, on_batch=count):
+        for line in translate_lines(translator, lines, layout, chunk=chunk, on_batch=count):
             file.write(line + "\n")
             if is_typed:
                 file.flush()
@@ -201,23 +219,36 @@ def evaluate(
     run: RunDirectory,
     source: Annotated[str, typer.Option(help="File with a sentence a line.")],
     reference: Annotated[str, typer.Option(help="File with the translation of each line.")],
+    beam_size: BeamSize = None,
+    length_penalty: LengthPenalty = None,
+    shortlist: Shortlist = None,
+    batch_size: BatchSize = None,
     checkpoint: Checkpoint = "best",
     threads: Threads = None,
 ) -> None:
     """Score a run on a test set: BLEU and chrF, with sacreBLEU's signatures."""
     from s2s_cli import runtime
+    from s2s_cli.config import override_decoding
     from s2s_cli.run import Run
 
     directory = Run(run)
-    tokenizer = directory.config().training.bleu_tokenizer
+    config = directory.config()
+    decoding = override_decoding(
+        config,
+        beam_size=beam_size,
+        length_penalty=length_penalty,
+        shortlist=shortlist,
+        batch_size=batch_size,
+        n_best=1,
+    )
     directory.find_checkpoint(checkpoint)
     runtime.start(threads)
     from s2s_cli.commands.evaluate import evaluate
     from s2s_cli.decoding.translator import Translator
 
-    translator = Translator.from_run(directory, checkpoint)
+    translator = Translator.from_run(directory, checkpoint, decoding)
     with console.counting(None, "line", True) as count:
-        found = evaluate(translator, source, reference, tokenizer, count)
+        found = evaluate(translator, source, reference, config.training.bleu_tokenizer, count)
     console.scores(found)
 
 
@@ -245,36 +276,18 @@ def schema() -> None:
     typer.echo(json.dumps(Config.model_json_schema(), indent=2))
 
 
-class _Stop:
-    """What SIGINT and SIGTERM have asked for."""
+def _source_lines(
+    text: list[str] | None, input_file: str
+) -> tuple[Iterator[str], int | None, bool]:
+    """The sentences, how many there are if they are those of a file, and whether a person types."""
+    from s2s_cli.text.corpus import read_lines
 
-    def __init__(self) -> None:
-        self.can_save = False
-        self._requested = False
-
-    def was_requested(self) -> bool:
-        """Whether to stop in order."""
-        return self._requested
-
-    def handle(self, number: int, frame: Any) -> None:
-        """The first signal asks for an orderly stop, where there is something to save."""
-        if self._requested or not self.can_save:
-            raise KeyboardInterrupt
-        self._requested = True
-        console.say("stopping after this step; once more stops at once")
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[_Stop]:
-    """Handles SIGINT and SIGTERM as long as a training goes on."""
-    stop = _Stop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, stop.handle) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    if text:
+        return iter(text), None, False
+    if input_file == "-" and sys.stdin.isatty():
+        return console.prompt_lines(), None, True
+    total = sum(1 for _ in read_lines(input_file)) if Path(input_file).is_file() else None
+    return read_lines(input_file), total, False
 
 
 @contextlib.contextmanager

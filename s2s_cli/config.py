@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from s2s_cli.errors import ConfigError
-from s2s_cli.schema import Config
+from s2s_cli.schema import Config, Decoding
 
 KeyPath = tuple[str | int, ...]
 
@@ -38,6 +38,24 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     raise ConfigError(
         "\n".join(mistakes), "`s2s schema` prints every setting with its meaning and default."
     )
+
+
+def override_decoding(config: Config, **given: object) -> Decoding:
+    """The decoding section with what was given in place of what it holds; None is not given.
+
+    Raises ConfigError that names the options, which are called as the settings are.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    values = config.model_dump(exclude_unset=True)
+    values["decoding"] = {**config.decoding.model_dump(), **given}
+    origins: dict[KeyPath, str] = {
+        ("decoding", name): "--" + name.replace("_", "-") for name in given
+    }
+    try:
+        return Config.model_validate(values).decoding
+    except ValidationError as error:
+        mistakes = _explain_all(error, values, origins, "the run's config.yaml")
+    raise ConfigError("\n".join(mistakes), "`s2s schema` prints every setting with its meaning.")
 
 
 def dump_config(config: Config) -> str:

@@ -185,6 +185,11 @@ def _counts(counts: Any) -> str:
     return f"{counts.pairs:,}" + (f" (left out: {', '.join(left_out)})" if left_out else "")
 
 
+def stopping() -> None:
+    """What an interrupted training does next."""
+    say("stopping after this step; once more stops at once")
+
+
 def trained(run: Path, best_step: int) -> None:
     """What to type next."""
     say(f"best checkpoint: step {best_step:,}. Next:")

@@ -74,6 +74,47 @@ def test_max_length_bounds_a_translation(trained):
     assert len(short) <= 2 and long.startswith(short)
 
 
+def test_scores_and_alignments_stand_behind_the_translation_on_request(trained):
+    plain = s2s("translate", trained, "1 2").out.rstrip("\n")
+    text, score, alignment = (
+        s2s("translate", trained, "--scores", "--alignments", "1 2").out.rstrip("\n").split(" ||| ")
+    )
+    assert text == plain and float(score) < 0
+    (as_json,) = map(json.loads, s2s("translate", trained, "--json", "1 2").out.splitlines())
+    (best,) = as_json["hypotheses"]
+    assert "".join(as_json["source_tokens"]) == "▁1▁2" and best["text"] == plain
+    assert alignment == " ".join(f"{i}-{j}" for i, j in best["alignment"]) != ""
+    assert {i for i, _ in best["alignment"]} <= set(range(len(as_json["source_tokens"])))
+    assert [j for _, j in best["alignment"]] <= list(range(len(best["tokens"])))
+
+
+def test_n_best_lists_are_written_as_moses_does_and_as_json(trained):
+    arguments = ("translate", trained, "--beam-size", 3, "--n-best", 2, "1 2", "", "7")
+    lines = s2s(*arguments).out.splitlines()
+    assert [line.split(" ||| ")[0] for line in lines] == ["0", "0", "1", "2", "2"]
+    _, text, feature, score = lines[0].split(" ||| ")
+    assert re.fullmatch(r"log_probability= -\d+\.\d{6}", feature) and float(score) < 0
+    objects = [json.loads(line) for line in s2s(*arguments, "--json").out.splitlines()]
+    assert [found["id"] for found in objects] == [0, 1, 2]
+    best, second = objects[0]["hypotheses"]
+    assert best["text"] == text and best["score"] >= second["score"]
+    assert objects[1]["hypotheses"][0]["text"] == ""
+
+
+def test_a_wrong_decoding_option_is_named_as_it_was_written(trained):
+    process = s2s("translate", trained, "--beam-size", 0, "--max-length-ratio", "nan", "1 2")
+    assert process.returncode == 1 and process.out == ""
+    assert "--beam-size: decoding.beam_size is 0; it must be at least 1." in process.err
+    assert (
+        "--max-length-ratio: decoding.max_length_ratio is nan; it must be a finite" in process.err
+    )
+    process = s2s("translate", trained, "--n-best", 3, "1 2")
+    assert (
+        "--n-best: decoding.n_best is 3, but the beam holds 1; raise decoding.beam_size"
+        in process.err
+    )
+
+
 def test_evaluate_prints_scores_with_signatures(trained, corpus):
     files = ("--source", corpus / "validation.digits", "--reference", corpus / "validation.words")
     process = s2s("evaluate", trained, *files)
@@ -181,6 +222,12 @@ def _unreadable_checkpoint(folder, corpus, trained):
     return "translate", folder / "run", "1 2"
 
 
+def _no_lexicon(folder, corpus, trained):
+    shutil.copytree(trained, folder / "run")
+    (folder / "run" / "tokenizer" / "lexicon.npz").unlink()
+    return "translate", folder / "run", "--shortlist", 20, "1 2"
+
+
 BAD_INPUT = {
     "unknown key": (
         _bad_config("training.batch_tokns", 3),
@@ -209,6 +256,7 @@ BAD_INPUT = {
         lambda folder, corpus, trained: ("translate", trained, "--checkpoint", "77", "x"),
         "there is no checkpoint `77`",
     ),
+    "no lexicon": (_no_lexicon, "lexicon.npz: the lexicon cannot be read"),
     "unreadable input": (
         lambda folder, corpus, trained: ("translate", trained, "-i", folder / "no"), "no such file"
     ),

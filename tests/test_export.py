@@ -1,10 +1,12 @@
 import json
+import shutil
 import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import s2s
 
 from s2s_cli.commands.export import export
@@ -13,6 +15,7 @@ from s2s_cli.errors import ExportError
 from s2s_cli.export import proof
 from s2s_cli.export.keras_models import require_plain
 from s2s_cli.run import Run
+from s2s_cli.text.tokenizer import EOS
 
 WITHOUT_S2S = "import sys; sys.modules['s2s_cli'] = None; "
 
@@ -23,6 +26,23 @@ def test_an_export_is_proven_in_a_fresh_process_and_says_so(trained, tmp_path, e
     assert process.returncode == 0, process.err
     assert "a fresh process gave the run's own translations for 24 of 24 sentences" in process.err
     assert not list(tmp_path.glob(".*")) and not list((tmp_path / "out").glob(".*"))
+
+
+def test_a_saved_model_searches_with_the_beam_of_the_run(trained, tmp_path):
+    config = (trained / "config.yaml").read_text(encoding="utf-8")
+    run = shutil.copytree(trained, tmp_path / "run")
+    assert "beam_size: 1\n" in config
+    (run / "config.yaml").write_text(config.replace("beam_size: 1\n", "beam_size: 4\n"), "utf-8")
+    output, _ = export(Run(run), "saved_model", None, "best")
+    translator = Translator.from_run(Run(run))
+    (source,) = translator._source.encode(["7 0 3 3"])
+    (expected,) = translator.search([source])
+    loaded = tf.saved_model.load(str(output / "saved_model"))
+    served = loaded.serve(tf.constant([[*source, EOS]]))
+    assert [i for i in served["ids"].numpy()[0].tolist() if i] == expected[0].ids
+    assert float(served["log_probability"][0]) == pytest.approx(
+        expected[0].log_probability, abs=1e-4
+    )
 
 
 def test_the_keras_export_translates_without_this_program(trained, tmp_path):

@@ -4,18 +4,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from s2s_cli.decoding.search import greedy, length_limits
+from s2s_cli.decoding.highest import highest
+from s2s_cli.decoding.search import Hypotheses, Search, StepOutput, length_limits
 from s2s_cli.text.tokenizer import BOS, EOS
 
 A, B = 4, 5
 
 
 def scripted(script):
-    """A step that gives row n the logits script[n][position]; the state counts positions."""
+    """A step that gives row n the logits script[n][position]; the state is (row, position)."""
     table = tf.constant(script, tf.float32)
 
-    def step(last_ids, state, constants):
-        return tf.gather(table, state, axis=1, batch_dims=1), state + 1
+    def step(last_ids, state, constants, rows):
+        scores = tf.gather(tf.gather_nd(table, state), rows)
+        return StepOutput(scores, state + tf.constant([[0, 1]]), None)
 
     return step
 
@@ -27,10 +29,10 @@ def logits(**scores):
     return row
 
 
-def search(script, limits):
-    state = tf.zeros([len(script)], tf.int32)
-    found = tf.function(greedy)(scripted(script), state, {}, tf.constant(limits))
-    return found.ids.numpy().tolist(), found.log_probability.numpy()
+def search(script, limits, **options):
+    state = tf.stack([tf.range(len(script)), tf.zeros([len(script)], tf.int32)], axis=1)
+    found = tf.function(Search(scripted(script), **options))(state, {}, tf.constant(limits))
+    return found.ids[:, 0].numpy().tolist(), found.log_probability[:, 0].numpy()
 
 
 def test_rows_end_apart_and_hold_padding_behind_their_end():
@@ -64,29 +66,162 @@ def test_the_score_is_the_sum_of_the_log_probabilities_of_the_ids():
 
 def test_the_step_is_given_what_was_chosen_last():
     seen = []
+    script = scripted([[logits(a=1), logits(b=1), logits(eos=1)]])
 
-    def step(last_ids, state, constants):
+    def step(last_ids, state, constants, rows):
         tf.py_function(lambda ids: seen.append(ids.numpy().tolist()), [last_ids], [])
-        return scripted([[logits(a=1), logits(b=1), logits(eos=1)]])(last_ids, state, constants)
+        return script(last_ids, state, constants, rows)
 
-    found = greedy(step, tf.zeros([1], tf.int32), {}, tf.constant([5]))
-    assert found.ids.numpy().tolist() == [[A, B, EOS]] and seen == [[BOS], [A], [B]]
+    found = Search(step)(tf.constant([[0, 0]]), {}, tf.constant([5]))
+    assert found.ids.numpy().tolist() == [[[A, B, EOS]]] and seen == [[BOS], [A], [B]]
 
 
-def test_where_scores_do_not_depend_on_history_greedy_finds_the_best_of_all_sequences():
-    random = np.random.default_rng(7)
-    for _ in range(20):
-        table = random.normal(size=(3, 6)).astype(np.float32)
-        table[:, EOS] = -9.0  # no sequence ends before its limit, so all are of one length
-        ids, scores = search([table.tolist()], [3])
-        log_probabilities = table - np.log(np.exp(table).sum(axis=1, keepdims=True))
+def test_columns_may_stand_for_other_ids():
+    script = scripted([[logits(a=1), logits(b=1), *[logits(eos=1)] * 3]] * 2)
+    columns = tf.constant([0, 1, 2, EOS, 70, 80])
 
-        def score(sequence, log_probabilities=log_probabilities):
-            return sum(log_probabilities[i, token] for i, token in enumerate(sequence))
+    def step(last_ids, state, constants, rows):
+        return script(last_ids, state, constants, rows)._replace(ids=columns)
 
-        best = max(itertools.product(range(1, 6), repeat=3), key=score)
-        assert ids == [list(best)]
-        assert scores[0] == pytest.approx(score(best), abs=1e-5)
+    for beam_size in (1, 2):
+        found = Search(step, beam_size=beam_size)(tf.constant([[0, 0]]), {}, tf.constant([5]))
+        assert [i for i in found.ids[0, 0].numpy().tolist() if i] == [70, 80, EOS]
+
+
+@pytest.mark.parametrize("columns", [1, 63, 64, 65, 300])
+def test_the_highest_are_those_of_top_k_and_of_equals_the_first(columns):
+    scores = np.random.default_rng(columns).integers(0, 40, (50, columns)).astype(np.float32)
+    for count in {1, min(7, columns), columns}:
+        found, expected = highest(tf.constant(scores), count), tf.math.top_k(scores, count)
+        assert found[0].numpy().tolist() == expected[0].numpy().tolist()
+        assert found[1].numpy().tolist() == expected[1].numpy().tolist()
+
+
+class TinyDecoder:
+    """A recurrent step over six types, whose scores depend on all that went before."""
+
+    def __init__(self, seed):
+        random = np.random.default_rng(seed)
+        self.table, self.recurrent, self.output = (
+            random.normal(size=shape).astype(np.float32) for shape in ((6, 5), (5, 5), (5, 6))
+        )
+        self.sentences = random.normal(size=(3, 5)).astype(np.float32)
+
+    def step(self, last_ids, state, constants, rows):
+        beam_size = tf.shape(last_ids)[0] // tf.shape(constants["sentence"])[0]
+        sentence = tf.repeat(constants["sentence"], beam_size, axis=0)
+        state = tf.tanh(tf.gather(self.table, last_ids) + state @ self.recurrent + sentence)
+        return StepOutput(tf.gather(state, rows) @ self.output, state, state)
+
+    def search(self, limits, **options):
+        found = tf.function(Search(self.step, **options))(
+            tf.zeros([3, 5]), {"sentence": tf.constant(self.sentences)}, tf.constant(limits)
+        )
+        return Hypotheses(*(part.numpy() for part in found))
+
+    def every_hypothesis(self, sentence, limit, length_penalty, min_length):
+        """(score, ids) of all sequences that end, or reach the limit; best first."""
+        found = []
+
+        def extend(ids, log_probability, state):
+            last = ids[-1] if ids else BOS
+            state = np.tanh(self.table[last] + state @ self.recurrent + self.sentences[sentence])
+            scores = state @ self.output
+            scores = scores - np.log(np.exp(scores).sum())
+            for type in range(1, 6):
+                total, longer = log_probability + scores[type], [*ids, type]
+                if type == EOS and len(ids) < min_length:
+                    continue
+                if type == EOS or len(longer) == limit:
+                    found.append((total / len(longer) ** length_penalty, longer))
+                else:
+                    extend(longer, total, state)
+
+        extend([], 0.0, np.zeros(5))
+        return sorted(found, reverse=True)
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("min_length", [0, 2])
+def test_a_beam_that_holds_everything_finds_what_brute_force_finds(length_penalty, min_length):
+    decoder, limits = TinyDecoder(0), [4, 2, 3]
+    options = {"length_penalty": length_penalty, "min_length": min_length}
+    found = decoder.search(limits, beam_size=400, **options)
+    for sentence, limit in enumerate(limits):
+        expected = decoder.every_hypothesis(sentence, limit, **options)
+        exist = found.score[sentence] > -np.inf
+        assert exist.sum() == len(expected)
+        scores = [score for score, _ in expected]
+        np.testing.assert_allclose(found.score[sentence][exist], scores, atol=1e-5)
+        best = [i for i in found.ids[sentence, 0].tolist() if i]
+        assert best == expected[0][1]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_beam_of_one_is_greedy_search(seed):
+    decoder, limits = TinyDecoder(seed), [9, 7, 8]
+    found = decoder.search(limits)
+    for sentence, limit in enumerate(limits):
+        ids, state = [BOS], np.zeros(5, np.float32)
+        while len(ids) <= limit and ids[-1] != EOS:
+            state = np.tanh(
+                decoder.table[ids[-1]] + state @ decoder.recurrent + decoder.sentences[sentence]
+            )
+            ids.append(1 + int(np.argmax((state @ decoder.output)[1:])))
+        assert [i for i in found.ids[sentence, 0].tolist() if i] == ids[1:]
+
+
+@pytest.mark.parametrize("beam_size", [2, 3, 5])
+def test_a_hypothesis_has_the_score_and_the_attention_of_its_own_history(beam_size):
+    decoder = TinyDecoder(3)
+    found = decoder.search([6, 6, 6], beam_size=beam_size, length_penalty=0.5)
+    for sentence, rank in itertools.product(range(3), range(beam_size)):
+        ids = [i for i in found.ids[sentence, rank].tolist() if i]
+        state, last, total, attended = np.zeros(5, np.float32), BOS, 0.0, []
+        for token in ids:
+            state = np.tanh(
+                decoder.table[last] + state @ decoder.recurrent + decoder.sentences[sentence]
+            )
+            scores = state @ decoder.output
+            total, last = total + scores[token] - np.log(np.exp(scores).sum()), token
+            attended.append(int(np.argmax(state)))
+        assert found.log_probability[sentence, rank] == pytest.approx(total, abs=1e-5)
+        assert found.score[sentence, rank] == pytest.approx(total / len(ids) ** 0.5, abs=1e-5)
+        assert found.attended[sentence, rank, : len(ids)].tolist() == attended
+
+
+def test_a_sentence_gets_beside_others_what_it_gets_alone():
+    """Sentences that are done leave the loop; the others do not notice."""
+    decoder = TinyDecoder(4)
+    together = decoder.search([2, 9, 4], beam_size=3)
+    for sentence, limit in enumerate([2, 9, 4]):
+        alone = TinyDecoder(4)
+        alone.sentences = alone.sentences[[sentence] * 3]
+        found = alone.search([limit] * 3, beam_size=3)
+        np.testing.assert_allclose(found.score[0], together.score[sentence], atol=1e-6)
+        width = found.ids.shape[-1]
+        assert found.ids[0].tolist() == together.ids[sentence, :, :width].tolist()
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_dropping_what_is_done_changes_nothing(beam_size):
+    for seed in range(5):
+        decoder = TinyDecoder(seed)
+        pair = [decoder.search([9, 2, 5], beam_size=beam_size, drops=d) for d in (True, False)]
+        for a, b in zip(*pair, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_scores_are_asked_for_living_rows_alone():
+    asked = []
+    script = scripted([[logits(eos=1)] * 4, [logits(a=1)] * 4, [logits(a=1)] * 4])
+
+    def step(last_ids, state, constants, rows):
+        tf.py_function(lambda rows: asked.append(len(rows)), [rows], [])
+        return script(last_ids, state, constants, rows)
+
+    Search(step)(tf.constant([[0, 0], [1, 0], [2, 0]]), {}, tf.constant([4, 2, 4]))
+    assert asked == [3, 2, 1, 1]
 
 
 def test_limits_follow_the_source_and_stop_at_max_length():

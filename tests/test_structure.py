@@ -21,6 +21,7 @@ STAGES = [
     ("export",),
     ("commands",),
     ("console",),
+    ("interrupts",),
     ("cli", "__main__"),
 ]
 

@@ -10,7 +10,8 @@ from s2s_cli.decoding.translator import Translator, load_model
 from s2s_cli.errors import ExportError
 from s2s_cli.export import FORMATS, keras_models, saved_model
 from s2s_cli.export.proof import Proof, prove
-from s2s_cli.run import Run
+from s2s_cli.run import Run, replace_folder
+from s2s_cli.schema import Decoding
 
 WRITERS = dict(zip(FORMATS, (keras_models.write, saved_model.write), strict=True))
 
@@ -26,25 +27,31 @@ def export(
     output = (output or run.export(export_format)).resolve()
     _require_replaceable(output)
     config = run.config()
+    decoding = _searched(config.decoding, export_format)
+    config = config.model_copy(update={"decoding": decoding})
     seq2seq, source, target = load_model(run, config, checkpoint)
+    plain, *_ = load_model(run, config, checkpoint, plain=True)
     samples = run.samples()
     beside = output.with_name(f".{output.name}.{os.getpid()}")
-    replaced = output.with_name(f".{output.name}.{os.getpid()}.replaced")
     try:
         beside.mkdir(parents=True)
-        WRITERS[export_format](beside, seq2seq, run, config)
+        WRITERS[export_format](beside, plain, run, config)
         translator = Translator(seq2seq, source, target, config.decoding)
         sources = [ids for ids in source.encode(samples) if ids]
         proof = prove(beside, export_format, seq2seq, translator, sources)
-        if output.exists():
-            output.rename(replaced)
-        beside.rename(output)
-        shutil.rmtree(replaced, ignore_errors=True)
+        replace_folder(beside, output)
     except OSError as error:
         raise ExportError(f"{output}: cannot be written: {error.strerror or error}.") from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return output, proof
+
+
+def _searched(decoding: Decoding, export_format: str) -> Decoding:
+    """The search that an artefact does: over all types, and greedy in a program for reading."""
+    greedy = {"beam_size": 1, "n_best": 1, "min_length": 0}
+    changes = greedy if export_format == "keras" else {"n_best": 1}
+    return decoding.model_copy(update={**changes, "shortlist": None})
 
 
 def _require_replaceable(output: Path) -> None:

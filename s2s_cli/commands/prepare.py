@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from s2s_cli.commands.settle import flat, is_path
-from s2s_cli.errors import DataError
+from s2s_cli.errors import DataError, RunError
 from s2s_cli.events import TokenizerLearned
 from s2s_cli.run import Run
 from s2s_cli.schema import Config
 from s2s_cli.text.corpus import Pair, training_pairs, validation_pairs
+from s2s_cli.text.lexicon import Lexicon, learn_lexicon
 from s2s_cli.text.store import Counts, TokenStore, build_store, open_store
 from s2s_cli.text.tokenizer import Tokenizer, learn
 
@@ -103,6 +105,15 @@ def prepare_stores(
     if data.validation is None:
         return train_store, None
     return train_store, store("validation", validation_pairs(data, seed))
+
+
+def prepare_lexicon(run: Run, store: TokenStore, tokenizers: Tokenizers, seed: int) -> Lexicon:
+    """The lexicon of the run, learned where there is none that can be read."""
+    with suppress(RunError):
+        return Lexicon.load(run.lexicon_file)
+    lexicon = learn_lexicon(store, tokenizers.source.size, tokenizers.target.size, seed=seed)
+    lexicon.save(run.lexicon_file)
+    return lexicon
 
 
 def _settings_without_paths(config: Config) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from s2s_cli.run import Run
 from s2s_cli.schema import Config, FileFingerprint, Resolved
 from s2s_cli.text.corpus import fingerprint
 
-# Settings that may differ when a run goes on: none of them touches a weight.
+# Settings that may differ when a run goes on: none of them touches a weight, though
+# those of decoding may move which checkpoint is the best.
 FREE_SETTINGS = (
     "training.epochs",
     "training.max_steps",

@@ -8,7 +8,12 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
-from s2s_cli.commands.prepare import Tokenizers, prepare_stores, prepare_tokenizers
+from s2s_cli.commands.prepare import (
+    Tokenizers,
+    prepare_lexicon,
+    prepare_stores,
+    prepare_tokenizers,
+)
 from s2s_cli.commands.recorder import Recorder, cut_back_metrics
 from s2s_cli.commands.settle import fingerprints, settle
 from s2s_cli.decoding.translator import Translator
@@ -27,6 +32,7 @@ from s2s_cli.model.vectors import start_from_vectors
 from s2s_cli.run import Run, write_text
 from s2s_cli.schema import Config
 from s2s_cli.text.batches import Plan, batches, plan_epoch, plan_in_order
+from s2s_cli.text.lexicon import Lexicon
 from s2s_cli.text.store import TokenStore
 from s2s_cli.training import loop
 from s2s_cli.training.checkpoint import load_checkpoint, save_checkpoint
@@ -43,6 +49,7 @@ def train(
     config, changes = settle(run, config, files)
     tokenizers = yield from prepare_tokenizers(run, config, threads)
     stores = prepare_stores(run, config, tokenizers, threads)
+    lexicon = prepare_lexicon(run, stores[0], tokenizers, config.training.seed)
     yield DataReady(stores[0].counts, stores[1].counts if stores[1] else None)
     training = config.resolved_training
     seq2seq = Seq2Seq(
@@ -66,7 +73,9 @@ def train(
         changes=changes,
     )
     _keep_samples(run, stores[1] or stores[0])
-    validate = _validation(run, config, seq2seq, tokenizers, stores[1]) if stores[1] else None
+    validate = (
+        _validation(run, config, seq2seq, tokenizers, lexicon, stores[1]) if stores[1] else None
+    )
     events = loop.train(
         take_step,
         stores[0],
@@ -105,13 +114,18 @@ def _plan(store: TokenStore, config: Config) -> Callable[[int], Plan]:
 
 
 def _validation(
-    run: Run, config: Config, seq2seq: Seq2Seq, tokenizers: Tokenizers, store: TokenStore
+    run: Run,
+    config: Config,
+    seq2seq: Seq2Seq,
+    tokenizers: Tokenizers,
+    lexicon: Lexicon,
+    store: TokenStore,
 ) -> loop.Validate:
     """The function that scores the model at a step on held-out pairs."""
     sources, references = map(list, zip(*store.texts(), strict=True))
     measure = ValidationLoss(seq2seq)
     plan = plan_in_order(store, batch_size=config.decoding.batch_size)
-    translator = Translator(seq2seq, tokenizers.source, tokenizers.target, config.decoding)
+    translator = Translator(seq2seq, tokenizers.source, tokenizers.target, config.decoding, lexicon)
     shown = range(
         0, len(sources), max(1, len(sources) // max(1, config.training.sample_translations))
     )

@@ -8,31 +8,67 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from s2s_cli.decoding.search import Hypotheses, greedy, length_limits
+from s2s_cli.decoding.search import Hypotheses, Search, Step, StepOutput, length_limits
+from s2s_cli.model.recurrent import Tensors
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import Run
 from s2s_cli.schema import Config, Decoding
-from s2s_cli.text.tokenizer import EOS, SPECIAL_TOKENS, Tokenizer
+from s2s_cli.text.lexicon import Lexicon
+from s2s_cli.text.tokenizer import EOS, SPECIAL_TOKENS, UNK, Tokenizer
 from s2s_cli.training.checkpoint import load_weights
 
 
 @dataclass(frozen=True)
+class Hypothesis:
+    """Ids, `</s>` included where it was reached, and for each the source position it looked at."""
+
+    ids: list[int]
+    score: float
+    log_probability: float
+    attended: list[int]
+
+
+@dataclass(frozen=True)
 class Translation:
-    """A translation; `score` is the sum of its log probabilities, `tokens` its pieces."""
+    """A translation and its pieces.
+
+    `score` is log_probability / length**length_penalty; `alignment` holds (i, j) where
+    piece j of the translation looked most at piece i of the source, as far as there is
+    attention.
+    """
 
     text: str
-    score: float
-    tokens: tuple[str, ...]
+    score: float = 0.0
+    log_probability: float = 0.0
+    source_tokens: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
+    alignment: tuple[tuple[int, int], ...] = ()
 
 
 class Translator:
     """Translates with the layers of a `Seq2Seq`, as they are at each call."""
 
-    def __init__(self, seq2seq: Seq2Seq, source: Tokenizer, target: Tokenizer, decoding: Decoding):
-        self._source, self._target, self._decoding = source, target, decoding
-        self._pieces = target.pieces()
+    def __init__(
+        self,
+        seq2seq: Seq2Seq,
+        source: Tokenizer,
+        target: Tokenizer,
+        decoding: Decoding,
+        lexicon: Lexicon | None = None,
+    ):
+        """`lexicon` is asked for candidates where `decoding.shortlist` says how many."""
+        assert lexicon or not decoding.shortlist
+        self._source, self._target, self.decoding = source, target, decoding
+        self._lexicon = lexicon if decoding.shortlist else None
+        self._source_pieces, self._pieces = source.pieces(), target.pieces()
+        self._has_attention = seq2seq.layers.attention is not None
         signature = [tf.TensorSpec((None, None), tf.int32)]
-        self._search = tf.function(greedy_search(seq2seq, decoding), input_signature=signature)
+        if self._lexicon:
+            signature += [tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None, None), tf.bool)]
+        # AutoGraph would take seconds to rewrite functions that hold no Python loop.
+        self._search = tf.function(
+            search_of(seq2seq, decoding), input_signature=signature, autograph=False
+        )
 
     @classmethod
     def from_run(
@@ -40,49 +76,135 @@ class Translator:
     ) -> Translator:
         """The translator of a trained run, in float32."""
         config = run.config()
-        seq2seq, source, target = load_model(run, config, checkpoint)
-        return cls(seq2seq, source, target, decoding or config.decoding)
+        decoding = decoding or config.decoding
+        lexicon = Lexicon.load(run.lexicon_file) if decoding.shortlist else None
+        return cls(*load_model(run, config, checkpoint), decoding, lexicon)
 
     def translate(
         self, sentences: Sequence[str], on_batch: Callable[[int], None] = lambda count: None
     ) -> list[Translation]:
-        """One translation for each sentence, in order; `on_batch` hears of every batch that is done.
+        """The best translation of each sentence, in order; see `n_best`."""
+        return [found[0] for found in self.n_best(sentences, on_batch)]
 
-        Sentences of like length are translated together. A sentence with no
-        pieces (empty, white space) has the empty translation.
+    def n_best(
+        self, sentences: Sequence[str], on_batch: Callable[[int], None] = lambda count: None
+    ) -> list[list[Translation]]:
+        """The `decoding.n_best` best translations of each sentence, or as many as there are.
+
+        `on_batch` hears of every batch that is done. Sentences of like length are
+        translated together. A sentence with no pieces (empty, white space) has the
+        empty translation.
         """
         sources = self._source.encode([sentence.strip() for sentence in sentences])
-        results = [Translation("", 0.0, ())] * len(sources)
+        results = [[Translation("")] for _ in sources]
         rows = sorted(
             (row for row, ids in enumerate(sources) if ids), key=lambda row: len(sources[row])
         )
         on_batch(len(sources) - len(rows))
-        for start in range(0, len(rows), self._decoding.batch_size):
-            batch = rows[start : start + self._decoding.batch_size]
-            ids, scores = self.search([sources[row] for row in batch])
-            texts = self._target.decode(ids)
-            for row, text, row_ids, score in zip(batch, texts, ids, scores, strict=True):
-                tokens = tuple(self._pieces[i] for i in row_ids if i >= SPECIAL_TOKENS)
-                results[row] = Translation(text, score, tokens)
+        for start in range(0, len(rows), self.decoding.batch_size):
+            batch = rows[start : start + self.decoding.batch_size]
+            found = self.search([sources[row] for row in batch])
+            texts = iter(self._target.decode([h.ids for row in found for h in row]))
+            for row, hypotheses in zip(batch, found, strict=True):
+                results[row] = [
+                    self._translation(sources[row], next(texts), hypothesis)
+                    for hypothesis in hypotheses
+                ]
             on_batch(len(batch))
         return results
 
-    def search(self, sources: Sequence[Sequence[int]]) -> tuple[list[list[int]], list[float]]:
-        """Ids of target sentences, `</s>` included where it was reached, and their scores."""
-        found = self._search(tf.constant(pad_sources(sources)))
-        ids = [row[: np.count_nonzero(row)].tolist() for row in found.ids.numpy()]
-        return ids, found.log_probability.numpy().tolist()
+    def _translation(self, source: Sequence[int], text: str, hypothesis: Hypothesis) -> Translation:
+        said = [
+            (i, at)
+            for i, at in zip(hypothesis.ids, hypothesis.attended, strict=True)
+            if i >= SPECIAL_TOKENS or i == UNK
+        ]
+        return Translation(
+            text,
+            hypothesis.score,
+            hypothesis.log_probability,
+            tuple(self._source_pieces[i] for i in source),
+            tuple(self._pieces[i] for i, _ in said),
+            # The end of the source is no piece of it.
+            tuple(
+                (at, place)
+                for place, (_, at) in enumerate(said)
+                if self._has_attention and at < len(source)
+            ),
+        )
+
+    def search(self, sources: Sequence[Sequence[int]]) -> list[list[Hypothesis]]:
+        """The n_best best hypotheses for each row of source ids, or as many as there are."""
+        inputs = [pad_sources(sources)]
+        if self._lexicon:
+            inputs += self._lexicon.candidates(sources, self.decoding.shortlist or 0)
+        found = Hypotheses(*(part.numpy() for part in self._search(*inputs)))
+        results: list[list[Hypothesis]] = []
+        for row in range(len(sources)):
+            results.append([])
+            for rank in range(self.decoding.n_best):
+                if rank and found.log_probability[row, rank] == -np.inf:
+                    break  # there are no more
+                length = np.count_nonzero(found.ids[row, rank])
+                results[-1].append(
+                    Hypothesis(
+                        found.ids[row, rank, :length].tolist(),
+                        float(found.score[row, rank]),
+                        float(found.log_probability[row, rank]),
+                        found.attended[row, rank, :length].tolist(),
+                    )
+                )
+        return results
 
 
-def greedy_search(seq2seq: Seq2Seq, decoding: Decoding) -> Callable[[tf.Tensor], Hypotheses]:
-    """source_ids (B,S) → Hypotheses, to be compiled or exported."""
+def search_of(
+    seq2seq: Seq2Seq, decoding: Decoding, *, drops: bool = True
+) -> Callable[..., Hypotheses]:
+    """source_ids (B,S) → Hypotheses; to be compiled or exported. For `drops` see `Search`.
 
-    def search(source_ids: tf.Tensor) -> Hypotheses:
+    With candidates (C,), no other types are scored; allowed (B,C) bool says which of
+    them a sentence may take.
+    """
+
+    def search(
+        source_ids: tf.Tensor, candidates: tf.Tensor | None = None, allowed: tf.Tensor | None = None
+    ) -> Hypotheses:
         encoded = seq2seq.encode(source_ids)
+        constants = dict(encoded.constants)
+        if allowed is not None:
+            constants["allowed"] = allowed
         limits = length_limits(source_ids, decoding.max_length, decoding.max_length_ratio)
-        return greedy(seq2seq.step, encoded.state, encoded.constants, limits)
+        find = Search(
+            step_of(seq2seq, decoding.beam_size, candidates),
+            beam_size=decoding.beam_size,
+            length_penalty=decoding.length_penalty,
+            min_length=decoding.min_length,
+            drops=drops,
+        )
+        return find(encoded.state, constants, limits)
 
     return search
+
+
+def step_of(seq2seq: Seq2Seq, beam_size: int, candidates: tf.Tensor | None = None) -> Step:
+    """One position of the decoder, with logits of the rows that are asked for."""
+    layers = seq2seq.layers
+    steppers = layers.steppers()
+    weights = None if candidates is None else layers.output_weights(candidates)
+
+    def step(
+        last_ids: tf.Tensor, state: Tensors, constants: Tensors, rows: tf.Tensor
+    ) -> StepOutput:
+        decoded = layers.decode(
+            last_ids[:, None], state, constants, beam_size=beam_size, steppers=steppers
+        )
+        attention = None if decoded.attention is None else decoded.attention[:, 0]
+        logits = layers.project(tf.gather(decoded.hidden, rows), weights)[:, 0]
+        if candidates is not None:
+            logits = tf.where(tf.gather(constants["allowed"], rows // beam_size), logits, -1e9)
+        return StepOutput(logits, decoded.state, attention, candidates)
+
+    return step
 
 
 def pad_sources(sources: Sequence[Sequence[int]]) -> np.ndarray:
@@ -95,10 +217,12 @@ def pad_sources(sources: Sequence[Sequence[int]]) -> np.ndarray:
     return ids
 
 
-def load_model(run: Run, config: Config, checkpoint: str) -> tuple[Seq2Seq, Tokenizer, Tokenizer]:
+def load_model(
+    run: Run, config: Config, checkpoint: str, *, plain: bool = False
+) -> tuple[Seq2Seq, Tokenizer, Tokenizer]:
     """The model of a checkpoint, in float32, and its source and target tokenizers."""
     source, target = load_tokenizers(run, config)
-    seq2seq = Seq2Seq(config.model, source.size, target.size)
+    seq2seq = Seq2Seq(config.model, source.size, target.size, plain=plain)
     load_weights(run.find_checkpoint(checkpoint), seq2seq)
     return seq2seq, source, target
 

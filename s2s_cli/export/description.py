@@ -23,6 +23,9 @@ def write_description(folder: Path, export_format: str, run: Run, config: Config
         "made_by": f"s2s {__version__}",
         "tokenizer": config.tokenizer.type,
         "token_boundary": TOKEN_BOUNDARY,
+        "beam_size": config.decoding.beam_size,
+        "length_penalty": config.decoding.length_penalty,
+        "min_length": config.decoding.min_length,
         "max_length": config.decoding.max_length,
         "max_length_ratio": config.decoding.max_length_ratio,
     }

@@ -15,9 +15,10 @@ import numpy as np
 from s2s_cli.decoding.translator import Translator, pad_sources
 from s2s_cli.errors import ExportError
 from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.schema import Decoding
 from s2s_cli.text.tokenizer import BOS, PAD
 
-# Two outputs may part where the run's two best logits lie as close as this:
+# Two outputs may part where the run scores them as close as this:
 # float32 sums in another order may then prefer the other one.
 TIE = 1e-3
 
@@ -64,17 +65,14 @@ def prove(
     sources: Sequence[list[int]],
 ) -> Proof:
     """Compares ids sentence by sentence; ExportError where they part at no tie."""
-    expected, _ = translator.search(sources)
+    expected = translator.search(sources)
     found = _in_fresh_process(folder, export_format, sources)
     ties = 0
-    for source, ours, theirs in zip(sources, expected, found, strict=True):
+    for source, (best, *_), theirs in zip(sources, expected, found, strict=True):
+        ours = best.ids
         if ours == theirs:
             continue
-        position = next(
-            (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b),
-            min(len(ours), len(theirs)),
-        )
-        if margin(seq2seq, source, ours[:position]) > TIE:
+        if not theirs or _distance(seq2seq, source, ours, theirs, translator.decoding) > TIE:
             raise ExportError(
                 f"The {export_format} export does not translate as the run does:"
                 f" for source ids {source} it gives {theirs}, the run {ours}.",
@@ -84,15 +82,52 @@ def prove(
     return Proof(len(sources), ties)
 
 
+def _distance(
+    seq2seq: Seq2Seq,
+    source: list[int],
+    ours: list[int],
+    theirs: list[int],
+    decoding: Decoding,
+) -> float:
+    """How far apart the run scores two outputs that part.
+
+    Of greedy search, the two best logits at the first id that differs; of a beam, the
+    scores of both outputs.
+    """
+    if decoding.beam_size > 1:
+        scores = [
+            log_probability(seq2seq, source, ids) / len(ids) ** decoding.length_penalty
+            for ids in (ours, theirs)
+        ]
+        return abs(scores[0] - scores[1])
+    position = next(
+        (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b),
+        min(len(ours), len(theirs)),
+    )
+    return margin(seq2seq, source, ours[:position])
+
+
 def margin(seq2seq: Seq2Seq, source: list[int], prefix: list[int]) -> float:
     """Distance between the two best logits of the run behind a prefix of target ids."""
+    logits = _logits(seq2seq, source, prefix)[-1, PAD + 1 :]
+    second, best = np.partition(logits, -2)[-2:]
+    return float(best - second)
+
+
+def log_probability(seq2seq: Seq2Seq, source: list[int], ids: list[int]) -> float:
+    """The log probability that the run gives to target ids."""
+    logits = _logits(seq2seq, source, ids[:-1]).astype(np.float64)
+    logs = logits - np.log(np.exp(logits - logits.max()).sum(axis=-1, keepdims=True)) - logits.max()
+    return float(logs[np.arange(len(ids)), ids].sum())
+
+
+def _logits(seq2seq: Seq2Seq, source: list[int], prefix: list[int]) -> np.ndarray:
+    """The logits (len(prefix) + 1, V) that teacher forcing gives behind each id of a prefix."""
     inputs = {
         "source_ids": pad_sources([source]),
         "target_in_ids": np.array([[BOS, *prefix]], np.int32),
     }
-    logits = np.array(seq2seq.training_model(inputs, training=False))[0, -1, PAD + 1 :]
-    second, best = np.partition(logits, -2)[-2:]
-    return float(best - second)
+    return np.array(seq2seq.training_model(inputs, training=False))[0]
 
 
 def _in_fresh_process(

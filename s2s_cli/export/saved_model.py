@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from s2s_cli.decoding.translator import greedy_search
+from s2s_cli.decoding.translator import search_of
 from s2s_cli.export.description import write_description
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import Run
@@ -19,12 +19,14 @@ def write(folder: Path, seq2seq: Seq2Seq, run: Run, config: Config) -> None:
 
     Its signature `serve`: source_ids (B,S) int32, `</s>` behind each sentence
     and 0 on the right → ids (B,L) int32, `</s>` included where it was reached,
-    and log_probability (B,) float32.
+    and log_probability (B,) float32, of the best hypothesis that the decoding section
+    of the config finds.
     """
-    search = greedy_search(seq2seq, config.decoding)
+    search = search_of(seq2seq, config.decoding, drops=False)
 
     def serve(source_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        return search(source_ids)._asdict()
+        found = search(source_ids)
+        return {"ids": found.ids[:, 0], "log_probability": found.log_probability[:, 0]}
 
     archive = keras.export.ExportArchive()
     archive.track(seq2seq.encoder)

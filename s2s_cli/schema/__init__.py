@@ -6,9 +6,9 @@ descriptions in `s2s schema`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from s2s_cli.schema.data import Corpus, Data, Files, Tokenizer, Validation
 from s2s_cli.schema.model import (
@@ -24,6 +24,7 @@ from s2s_cli.schema.section import Count, MisfitError, Positive, Section
 from s2s_cli.schema.training import OptimizerName, Schedule, Training
 
 __all__ = [
+    "MOST_CANDIDATES",
     "Config",
     "Corpus",
     "Data",
@@ -47,15 +48,44 @@ __all__ = [
 ]
 
 
+# What a run keeps for each source piece, and so the longest shortlist.
+MOST_CANDIDATES = 64
+
+
 class Decoding(Section):
     """How translations are searched for."""
 
+    beam_size: Count = 1
+    """Hypotheses that are kept a sentence; 1 is greedy search."""
+    n_best: Count = 1
+    """Hypotheses that are given back a sentence, at most beam_size."""
+    length_penalty: Annotated[float, Field(ge=0.0)] = 1.0
+    """A hypothesis is scored by log probability / length**length_penalty, `</s>` counted."""
+    shortlist: Annotated[int, Field(ge=1, le=MOST_CANDIDATES)] | None = None
+    """Target types that are scored for each piece of the source, beside some that are
+    frequent; null: all types are. The run learns from its corpus which they are.
+    Probabilities are then those among these types."""
+    min_length: Annotated[int, Field(ge=0)] = 0
+    """Pieces of a translation, at least, unless max_length or the ratio allow fewer."""
     max_length: Count = 200
     """Pieces of a translation, at most."""
     max_length_ratio: Positive = 2.0
     """Pieces of a translation for each piece of its source, 10 besides, at most."""
     batch_size: Count = 128
     """Sentences translated together."""
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> Decoding:
+        if self.min_length > self.max_length:
+            raise MisfitError(
+                "min_length", f"is {self.min_length}, above max_length, {self.max_length}"
+            )
+        if self.n_best > self.beam_size:
+            raise MisfitError(
+                "n_best",
+                f"is {self.n_best}, but the beam holds {self.beam_size}; raise decoding.beam_size",
+            )
+        return self
 
 
 class FileFingerprint(Section):

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from s2s_cli.decoding.translator import Translator, load_model, pad_sources
+from s2s_cli.run import Run
+from s2s_cli.text.tokenizer import BOS
+
+SENTENCES = ["1 2", "", "7 0 3 3 9 4", "5", "8 1 6 2"]
+
+
+def translator(run, **decoding) -> Translator:
+    config = Run(run).config()
+    changed = config.decoding.model_copy(update=decoding)
+    return Translator.from_run(Run(run), decoding=changed)
+
+
+def log_probability(seq2seq, source: list[int], ids: list[int]) -> float:
+    """The sum of the log probabilities that teacher forcing gives to ids."""
+    inputs = {
+        "source_ids": pad_sources([source]),
+        "target_in_ids": np.array([[BOS, *ids[:-1]]], np.int32),
+    }
+    logits = np.array(seq2seq.training_model(inputs, training=False), np.float64)[0]
+    logs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    return sum(logs[position, token] for position, token in enumerate(ids))
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_a_hypothesis_has_the_probability_that_teacher_forcing_gives_it(trained, beam_size):
+    seq2seq, source, _ = load_model(Run(trained), Run(trained).config(), "best")
+    sources = [ids for ids in source.encode(SENTENCES) if ids]
+    found = translator(trained, beam_size=beam_size, n_best=beam_size).search(sources)
+    for ids, hypotheses in zip(sources, found, strict=True):
+        assert len(hypotheses) == beam_size
+        assert len({tuple(hypothesis.ids) for hypothesis in hypotheses}) == beam_size
+        for hypothesis in hypotheses:
+            expected = log_probability(seq2seq, ids, hypothesis.ids)
+            assert hypothesis.log_probability == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_shortlist_that_holds_every_type_changes_no_translation(trained):
+    full = translator(trained, beam_size=3, n_best=2).n_best(SENTENCES)
+    short = translator(trained, beam_size=3, n_best=2, shortlist=64).n_best(SENTENCES)
+    assert [[t.text for t in found] for found in short] == [
+        [t.text for t in found] for found in full
+    ]
+
+
+def test_a_shortlist_leaves_out_what_it_does_not_hold(trained):
+    """With one type a piece and none that are frequent, little can be said."""
+    narrow = translator(trained, shortlist=1)
+    narrow._lexicon = type(narrow._lexicon)(narrow._lexicon.likeliest, np.zeros(0, np.int32))
+    (translation,) = narrow.translate(["7 7"])
+    source_ids = narrow._source.encode(["7 7"])[0]
+    allowed = {narrow._pieces[i] for i in narrow._lexicon.likeliest[source_ids, 0]}
+    assert translation.tokens and set(translation.tokens) <= allowed | {"<unk>"}
+
+
+def test_every_piece_is_aligned_to_a_piece_of_the_source(trained):
+    (translation,) = translator(trained).translate(["7 0 3"])
+    pieces = len(translator(trained)._source.encode(["7 0 3"])[0])
+    assert all(0 <= i < pieces for i, _ in translation.alignment)
+    assert all(0 <= j < len(translation.tokens) for _, j in translation.alignment)
+    assert translation.alignment
