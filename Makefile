@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 QUICKSTART := runs/quickstart
 
-.PHONY: help demo test check clean
+.PHONY: help demo test check bench clean
 
 help:
 	@echo "make demo   install, train the quickstart (dates, some two minutes), translate, export"
 	@echo "make test   install what the tests need and run every test"
 	@echo "make check  lint and types"
+	@echo "make bench  how fast it is here, beside what the machine can do; BENCH=--help says more"
 	@echo "make clean  remove the environment; runs/ stays"
 
 # The stamps tell whether what is installed is what pyproject.toml and constraints.txt ask for.
@@ -46,6 +47,9 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

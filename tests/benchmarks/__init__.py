@@ -1,0 +1,1 @@
+"""How fast, and what share of what the machine can do; see __main__.py."""
