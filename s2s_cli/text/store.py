@@ -9,8 +9,9 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from s2s_cli.run import replace_folder, write_text
 from s2s_cli.text.corpus import Pair
 from s2s_cli.text.tokenizer import Tokenizer
 
-CHUNK = 20_000
+CHUNK = 5_000
 
 # A pair, and the ids of its source and of its target.
 _Row = tuple[Pair, list[int], list[int]]
@@ -156,12 +157,12 @@ def build_store(
 
     def encode(chunk: list[Pair]) -> tuple[int, list[_Row]]:
         full = [pair for pair in chunk if pair.source and pair.target]
-        sources = source_tokenizer.encode([pair.source for pair in full], threads)
-        targets = target_tokenizer.encode([pair.target for pair in full], threads)
+        sources = source_tokenizer.encode([pair.source for pair in full])
+        targets = target_tokenizer.encode([pair.target for pair in full])
         return len(chunk), list(zip(full, sources, targets, strict=True))
 
     with _Writer(beside, dtypes) as writer:
-        for size, rows in _one_ahead(encode, _chunks(pairs)):
+        for size, rows in _ahead(encode, _chunks(pairs), threads):
             kept = [
                 row
                 for row in rows
@@ -187,20 +188,19 @@ def _chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
         yield chunk
 
 
-def _one_ahead(function: Callable[[Any], Any], values: Iterable[Any]) -> Iterator[Any]:
-    """`function` of each value, computed in a thread while the value before it is made use of.
+def _ahead(function: Callable[[Any], Any], values: Iterable[Any], threads: int) -> Iterator[Any]:
+    """`function` of each value, in order, computed in threads while earlier ones are made use of.
 
     SentencePiece lets go of the interpreter, which reads and writes meanwhile.
     """
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        pending = None
+    with ThreadPoolExecutor(threads) as pool:
+        pending: deque[Future] = deque()
         for value in values:
-            job = thread.submit(function, value)
-            if pending:
-                yield pending.result()
-            pending = job
-        if pending:
-            yield pending.result()
+            pending.append(pool.submit(function, value))
+            if len(pending) > threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 class _Writer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ def measure(run: str, source: str, decoding: dict[str, Any]) -> dict:
     back is inside. Operations are those of the rows that were alive: a row of the beam
     for each position of each hypothesis that is left at the end.
     """
+    from benchmarks import machine
     from benchmarks.arithmetic import matrix_parameters
     from s2s_cli.config import override_decoding
     from s2s_cli.decoding.translator import Translator, load_model
@@ -53,7 +53,7 @@ def measure(run: str, source: str, decoding: dict[str, Any]) -> dict:
         "single_sentences_per_second": 1e3 / float(np.mean(latencies)),
         "single_p50_ms": float(np.percentile(latencies, 50)),
         "single_p99_ms": float(np.percentile(latencies, 99)),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mib": machine.peak_mib(),
     }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -31,6 +33,16 @@ def describe() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
     }
+
+
+def peak_mib() -> float:
+    """The most memory that this process has held, MiB."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage goes back to before exec, to the process that forked
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
+        assert found
+        return int(found[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def limits() -> dict[str, float]:

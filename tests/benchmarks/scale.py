@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import itertools
 import json
-import resource
 import sys
 import time
 from pathlib import Path
+
+from benchmarks import machine
 
 SIDES = ("source", "target")
 CHUNK = 20_000
@@ -91,5 +92,4 @@ if __name__ == "__main__":
     order = json.loads(sys.argv[1])
     stages = {"pieces": pieces, "store": store, "batch": batch}
     seconds = stages[order["stage"]](Path(order["folder"]), order["threads"] or 2)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    sys.stdout.write(json.dumps({"seconds": seconds, "peak_mib": peak}) + "\n")
+    sys.stdout.write(json.dumps({"seconds": seconds, "peak_mib": machine.peak_mib()}) + "\n")

@@ -6,7 +6,6 @@ A process of its own each time, so that peak memory is its own and a peer can ta
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ def measure(model: dict[str, Any], training: dict[str, Any], data: Path, steps: 
     """
     import tensorflow as tf
 
+    from benchmarks import machine
     from benchmarks.arithmetic import matrix_parameters
     from s2s_cli.model.seq2seq import Seq2Seq
     from s2s_cli.schema import Model, Training
@@ -64,7 +64,7 @@ def measure(model: dict[str, Any], training: dict[str, Any], data: Path, steps: 
         "target_tokens_per_second": target / sum(seconds),
         "gflops": operations / sum(seconds) / 1e9,
         "padding_share": 1 - (source + target) / cells,
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mib": machine.peak_mib(),
     }
 
 
