@@ -72,15 +72,17 @@ def plan_epoch(
     """
     random = np.random.default_rng((seed, epoch))
     rows = _rows(store, seed, epoch, mixing_weights)
-    order = rows[random.permutation(len(rows))]
+    order = random.permutation(rows)
     # One more on each side: </s> of the source, <s> or </s> of the target.
     source, target = store.source.lengths[order] + 1, store.target.lengths[order] + 1
     longer, shorter = np.maximum(source, target), np.minimum(source, target)
-    # Two stable sorts: by the longer side, and within it by the shorter one. NumPy sorts
-    # small integers in linear time.
-    small = np.min_scalar_type(longer.max(initial=0))
-    by_length = np.argsort(shorter.astype(small), kind="stable")
-    by_length = by_length[np.argsort(longer[by_length].astype(small), kind="stable")]
+    # By the longer side, and within it by the shorter one. NumPy sorts integers of 16 bits
+    # in linear time.
+    longest = int(longer.max(initial=0))
+    key = (longer.astype(np.int64) * (longest + 1) + shorter).astype(
+        np.min_scalar_type((longest + 1) ** 2)
+    )
+    by_length = np.argsort(key, kind="stable")
     order, longer = order[by_length], longer[by_length]
     starts = _cut(longer, batch_tokens, batch_size)
     return _shuffled(order, starts, random.permutation(len(starts) - 1))
@@ -102,7 +104,7 @@ def _rows(
     permutation after permutation, so that all its pairs stand equally often.
     """
     if mixing_weights is None:
-        return np.arange(len(store))
+        return np.arange(len(store), dtype=np.int32 if len(store) < 2**31 else np.int64)
     chosen = []
     for corpus, weight in enumerate(mixing_weights):
         members = np.flatnonzero(store.corpora == corpus)
@@ -122,22 +124,21 @@ def _cut(longer: np.ndarray, batch_tokens: int | None, batch_size: int | None) -
     if batch_size is not None:
         return np.append(np.arange(0, total, batch_size), total)
     assert batch_tokens is not None
-    starts = [0]
+    starts, counts = [0], np.arange(1, batch_tokens + 1)
     while starts[-1] < total:
         start = starts[-1]
         # Sorted lengths make rows × longest grow with the end of the batch.
         most = min(total - start, max(1, batch_tokens // int(longer[start])))
-        sizes = np.arange(1, most + 1) * longer[start : start + most]
+        sizes = counts[:most] * longer[start : start + most]
         starts.append(start + max(1, int(np.searchsorted(sizes, batch_tokens, side="right"))))
     return np.array(starts)
 
 
 def _shuffled(order: np.ndarray, starts: np.ndarray, permutation: np.ndarray) -> Plan:
     """The same batches in another order."""
-    sizes = np.diff(starts)[permutation]
-    ends = np.cumsum(sizes)
-    shift = np.repeat(starts[:-1][permutation] - (ends - sizes), sizes)
-    return Plan(order[np.arange(len(order)) + shift], np.append(0, ends))
+    batches = [order[starts[index] : starts[index + 1]] for index in permutation]
+    ends = np.cumsum(np.diff(starts)[permutation])
+    return Plan(np.concatenate(batches), np.append(0, ends))
 
 
 def make_batch(store: TokenStore, rows: np.ndarray) -> Batch:
