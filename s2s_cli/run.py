@@ -200,9 +200,9 @@ def replace_folder(beside: Path, folder: Path) -> None:
     Where the rename fails, what was there is there again. Raises OSError.
     """
     replaced = folder.with_name(f".{folder.name}.replaced")
-    shutil.rmtree(replaced, ignore_errors=True)
     is_new = not folder.exists()
     if not is_new:
+        shutil.rmtree(replaced, ignore_errors=True)
         os.replace(folder, replaced)
     try:
         os.replace(beside, folder)

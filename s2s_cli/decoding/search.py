@@ -139,8 +139,7 @@ class Search:
         enough = tf.cast(tf.size(beam.sentence), tf.float32) * (1 - DONE_SHARE)
 
         def too_few_are_done(beam: _Beam) -> tf.Tensor:
-            alive = tf.reduce_any(self._by_sentence(beam.alive), axis=1)
-            count = tf.math.count_nonzero(alive, dtype=tf.float32)
+            count = tf.math.count_nonzero(self._going_on(beam), dtype=tf.float32)
             return (count > 0) & (count >= enough)
 
         return self._until(beam, constants, too_few_are_done)
@@ -257,9 +256,12 @@ class Search:
             for all_rows, values in zip(found, _outcome(beam), strict=True)
         )
 
+    def _going_on(self, beam: _Beam) -> tf.Tensor:
+        """The sentences (B,) with a hypothesis that has not ended."""
+        return tf.reduce_any(self._by_sentence(beam.alive), axis=1)
+
     def _without_what_is_done(self, beam: _Beam, constants: Any) -> tuple[_Beam, Any]:
-        going_on = tf.reduce_any(self._by_sentence(beam.alive), axis=1)
-        sentences = tf.cast(tf.where(going_on)[:, 0], tf.int32)
+        sentences = tf.cast(tf.where(self._going_on(beam))[:, 0], tf.int32)
         rows = self._rows_of(sentences)
         by_row = beam._replace(position=(), sentence=(), limit=())
         return _gathered(by_row, rows)._replace(

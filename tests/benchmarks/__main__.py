@@ -117,7 +117,7 @@ def _reference_cases(asked: argparse.Namespace, folder: Path) -> Iterator[tuple]
     )
     corpus = cases.make_data(folder / "corpus", pairs, {"type": "bpe", "vocab_size": 8000})
     for precision in asked.precision:
-        ours = _ours("training", asked, corpus, cases.REFERENCE, precision)
+        ours = _ours(asked, corpus, cases.REFERENCE, precision)
         peer = asked.against and (lambda: peers.opennmt_training(asked.against, 150))
         yield f"training reference {precision}", "target_tokens_per_second", ours, peer
 
@@ -128,7 +128,7 @@ def _bare_cases(asked: argparse.Namespace, folder: Path) -> Iterator[tuple]:
     words = {"type": "word", "vocab_size": 8004}
     even = cases.make_data(folder / "even", list(cases.even()), words)
     for precision, (units, batch) in itertools.product(asked.precision, cases.BARE_SIZES):
-        ours = _ours("training", asked, even, cases.bare(units, batch), precision)
+        ours = _ours(asked, even, cases.bare(units, batch), precision)
         peer = None
         if asked.torch_step:
             python = asked.against / "venv/bin/python"
@@ -195,12 +195,12 @@ def _timed(command: list[str]) -> Callable[[], dict[str, Any]]:
 
 
 def _ours(
-    module: str, asked: argparse.Namespace, data: Path, config: dict[str, Any], precision: str
+    asked: argparse.Namespace, data: Path, config: dict[str, Any], precision: str
 ) -> Callable[[], dict[str, Any]]:
     """The function that measures the training of a config."""
     training = {**config["training"], "precision": precision}
     order = {"data": str(data), "steps": asked.steps, **config, "training": training}
-    return _process(module, asked, order)
+    return _process("training", asked, order)
 
 
 def _process(
