@@ -14,9 +14,8 @@ import typer
 
 from s2s_cli import __version__, console
 from s2s_cli.errors import ExportError, S2SError
-from s2s_cli.events import ModelReady
 from s2s_cli.export import FORMATS
-from s2s_cli.interrupts import stop_signals
+from s2s_cli.interrupts import INTERRUPTED, stop_signals
 
 app = typer.Typer(
     name="s2s",
@@ -88,11 +87,15 @@ def train(
     max_minutes: Annotated[
         float | None, typer.Option("--max-minutes", help="Same as --set training.max_minutes=…")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Go on with a run after settings were changed.")
+    ] = False,
     threads: Threads = None,
 ) -> None:
     """Train a model; the same command again goes on where it stopped."""
     from s2s_cli import runtime
     from s2s_cli.config import load_config
+    from s2s_cli.events import StepDone
     from s2s_cli.run import Run
 
     overrides = list(settings or [])
@@ -108,13 +111,19 @@ def train(
     view = console.TrainingView(training.max_steps, limit, training.epochs)
     last: Any = None
     with stop_signals() as stop, contextlib.closing(view):
-        cores = threads or os.cpu_count() or 1
-        for event in train(directory, config, threads=cores, stop_requested=stop.was_requested):
+        events = train(
+            directory,
+            config,
+            threads=threads or os.cpu_count() or 1,
+            force=force,
+            stop_requested=stop.was_requested,
+        )
+        for event in events:
             view.show(event)
-            stop.can_save = stop.can_save or isinstance(event, ModelReady)
+            stop.can_save = stop.can_save or isinstance(event, StepDone)
             last = event
     if last.interrupted:
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)
     console.trained(directory.root, directory.best_step())
 
 

@@ -14,10 +14,13 @@ from s2s_cli.errors import S2SError
 from s2s_cli.events import (
     DataReady,
     Finished,
+    Mended,
     ModelReady,
     PreparationEvent,
     Progress,
+    SetBack,
     StepDone,
+    StepSkipped,
     TokenizerLearned,
     TrainingEvent,
     Validated,
@@ -55,6 +58,8 @@ class TrainingView:
     def show(self, event: PreparationEvent | TrainingEvent) -> None:
         """Shows one event."""
         match event:
+            case Mended():
+                self._line(f"warning: {event.damage}; {event.remedy}", fg="yellow")
             case TokenizerLearned():
                 self._tokenizer_learned(event)
             case DataReady():
@@ -65,6 +70,10 @@ class TrainingView:
                 self._model_ready(event)
             case StepDone():
                 self._step_done(event)
+            case StepSkipped():
+                self._step_skipped(event)
+            case SetBack():
+                self._set_back(event)
             case Progress():
                 self._progress(event)
             case Validated():
@@ -125,6 +134,22 @@ class TrainingView:
         self._bar.set_description(f"epoch {event.epoch}", refresh=False)
         self._bar.update(event.step - self._bar.n)
 
+    def _step_skipped(self, event: StepSkipped) -> None:
+        if event.in_a_row == 1:
+            place = f"batch {event.index:,} of epoch {event.epoch}"
+            self._line(
+                f"warning: at step {event.step:,} ({place}) the loss or its gradient is not"
+                " finite; the step is skipped",
+                fg="yellow",
+            )
+
+    def _set_back(self, event: SetBack) -> None:
+        self._line(
+            f"warning: no loss is finite any more; going back from step {event.step:,} to"
+            f" {event.to_step:,}, with {event.rate_scale:g} of the learning rate",
+            fg="yellow",
+        )
+
     def _total(self, event: StepDone) -> int:
         """The step at which the first limit will be reached, as far as can be told."""
         before = event.step - event.index
@@ -148,6 +173,7 @@ class TrainingView:
             f"  lr {event.learning_rate:.3g}"
             f"  source {event.source_tokens_per_second:,.0f} tok/s"
             f"  target {event.target_tokens_per_second:,.0f} tok/s  {clock(event.seconds)}"
+            + (f"  {event.skipped} skipped" if event.skipped else "")
         )
 
     def _validated(self, event: Validated) -> None:
@@ -188,6 +214,14 @@ def _counts(counts: Any) -> str:
 def stopping() -> None:
     """What an interrupted training does next."""
     say("stopping after this step; once more stops at once")
+
+
+def stopped(while_stopping: bool) -> None:
+    """What an interruption has left."""
+    if while_stopping:
+        say("stopped at once; the same command goes on from the last checkpoint")
+    else:
+        say("interrupted before the first step; the same command begins or goes on as before")
 
 
 def trained(run: Path, best_step: int) -> None:

@@ -12,6 +12,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Mended:
+    """Something of the run was damaged or missing; `remedy` is a clause that says what was done."""
+
+    damage: str
+    remedy: str
+
+
+@dataclass(frozen=True)
 class TokenizerLearned:
     """A vocabulary was learned; `side` is source, target or shared."""
 
@@ -78,8 +86,30 @@ class StepDone:
 
 
 @dataclass(frozen=True)
+class StepSkipped:
+    """The loss or its gradient was not finite, so the weights stay; the `in_a_row`-th time."""
+
+    step: int
+    epoch: int
+    index: int
+    in_a_row: int
+
+
+@dataclass(frozen=True)
+class SetBack:
+    """Training goes back from `step` to the checkpoint of `to_step`, at a lower learning rate."""
+
+    step: int
+    to_step: int
+    rate_scale: float
+
+
+@dataclass(frozen=True)
 class Progress:
-    """Means since the one before; loss in nats a token, with smoothing; tokens without padding."""
+    """Means since the one before; loss in nats a token, with smoothing; tokens without padding.
+
+    `skipped` counts steps that were not taken.
+    """
 
     step: int
     epoch: int
@@ -89,6 +119,7 @@ class Progress:
     learning_rate: float
     source_tokens_per_second: float
     target_tokens_per_second: float
+    skipped: int
     seconds: float
 
 
@@ -121,5 +152,5 @@ class Finished:
     seconds: float
 
 
-PreparationEvent = TokenizerLearned | DataReady | VectorsMatched | ModelReady
-TrainingEvent = StepDone | Progress | Validated | CheckpointDue | Finished
+PreparationEvent = Mended | TokenizerLearned | DataReady | VectorsMatched | ModelReady
+TrainingEvent = StepDone | StepSkipped | SetBack | Progress | Validated | CheckpointDue | Finished

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import hashlib
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
+
 from s2s_cli.config import dump_config, load_config
 from s2s_cli.errors import ConfigError, RunError
+from s2s_cli.files import recover_folder, remove_folder, write_text
 from s2s_cli.schema import Config
 
 _CHECKPOINT = re.compile(r"step-(\d{8,})")
+_SUM = "# sha256 of the lines above, which nobody should change: "
+_MENDING = "`s2s train` on this run restores it from a checkpoint."
 
 
 @dataclass(frozen=True)
@@ -41,14 +48,19 @@ class Run:
         """Event files for TensorBoard."""
         return self.root / "tensorboard"
 
+    @property
+    def tokenizer_folder(self) -> Path:
+        """The vocabularies."""
+        return self.root / "tokenizer"
+
     def tokenizer_file(self, side: str, shared: bool) -> Path:
         """The SentencePiece model of a side, `source` or `target`."""
-        return self.root / "tokenizer" / f"{'shared' if shared else side}.model"
+        return self.tokenizer_folder / f"{'shared' if shared else side}.model"
 
     @property
     def lexicon_file(self) -> Path:
         """Which target pieces go with a source piece."""
-        return self.root / "tokenizer" / "lexicon.npz"
+        return self.tokenizer_folder / "lexicon.npz"
 
     def store(self, split: str) -> Path:
         """The token store of `train` or `validation`."""
@@ -75,41 +87,96 @@ class Run:
     @property
     def exists(self) -> bool:
         """Whether this is a run directory."""
-        return self.config_file.is_file()
+        return self.config_file.is_file() or bool(self.checkpoints())
 
     @property
     def has_begun(self) -> bool:
         """Whether something was trained here that could be lost."""
-        return self.exists and bool(self.checkpoints())
+        return bool(self.checkpoints())
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps every other training out of the directory, which it makes where there is none.
+
+        Raises RunError where another training is in it, and for a directory that holds
+        anything else than a run.
+        """
+        self._require_own()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            # The system lets go of it when the process ends, in whatever way.
+            lock = filelock.FileLock(self.root / ".lock", timeout=0)
+            lock.acquire()
+        except filelock.Timeout:
+            raise RunError(
+                f"{self.root}: another process is training in this directory.",
+                "Wait for it to end, stop it, or name another directory with --run.",
+            ) from None
+        except (OSError, NotImplementedError) as error:
+            raise self._unwritable(error) from None
+        try:
+            self._tidy()
+            yield
+        finally:
+            lock.release()
+
+    def _tidy(self) -> None:
+        """Takes away what a training that was cut off was in the middle of."""
+        for folder in (self.root / "checkpoints", self.root / "data"):
+            for left in folder.glob(".*.*"):
+                name, _, kind = left.name.removeprefix(".").rpartition(".")
+                if kind == "replaced":
+                    recover_folder(folder / name)
+                if kind in ("writing", "replaced", "removed") and left.is_dir():
+                    shutil.rmtree(left)
+
+    def _unwritable(self, error: Exception) -> RunError:
+        reason = getattr(error, "strerror", None) or str(error)
+        return RunError(
+            f"{self.root}: cannot be written: {reason}.",
+            "Make room or mend the permissions, or name another directory with --run.",
+        )
 
     def create(self, config: Config) -> None:
-        """Makes the directory and writes the resolved config into it.
+        """Writes the resolved config into the directory, and makes what else it needs.
 
         A run that has not begun is made anew: a corpus may have been mended since.
-        Raises RunError for a directory that holds anything else.
         """
-        if self.exists:
-            self.config()
-        elif self.root.is_file() or (self.root.exists() and any(self.root.iterdir())):
+        try:
+            self.write_config(config)
+            for folder in ("tokenizer", "data", "checkpoints", "translations"):
+                (self.root / folder).mkdir(parents=True, exist_ok=True)
+            for file in (*self.tokenizer_folder.glob("*"), self.samples_file, self.metrics_file):
+                file.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _require_own(self) -> None:
+        """Refuses a directory that holds anything else than a run."""
+        if self.checkpoints():
+            return
+        if self.config_file.is_file():
+            is_own = _SUM in self.config_file.read_text(encoding="utf-8", errors="replace")
+        else:
+            is_own = not self.root.is_file() and not any(_visible(self.root))
+        if not is_own:
             raise RunError(
                 f"{self.root}: there is something else here than a run directory.",
                 "Name another directory with --run.",
             )
-        try:
-            for folder in ("tokenizer", "data", "checkpoints", "translations"):
-                (self.root / folder).mkdir(parents=True, exist_ok=True)
-            for side in ("shared", "source", "target"):
-                for kind in (".model", ".vocab"):
-                    (self.root / "tokenizer" / (side + kind)).unlink(missing_ok=True)
-            for file in (self.lexicon_file, self.samples_file):
-                file.unlink(missing_ok=True)
-        except OSError as error:
-            raise RunError(f"{self.root}: cannot be created: {error.strerror}.") from None
-        self.write_config(config)
+
+    def kept_files(self) -> list[Path]:
+        """What could not be made again, and so is copied into each checkpoint."""
+        return [path for path in (self.config_file, self.metrics_file) if path.is_file()] + [
+            path
+            for path in sorted(self.tokenizer_folder.glob("*"))
+            if path.suffix in (".model", ".vocab")
+        ]
 
     def write_config(self, config: Config) -> None:
         """Writes the resolved config, whole or not at all."""
-        write_text(self.config_file, dump_config(config))
+        text = dump_config(config)
+        write_text(self.config_file, f"{text}{_SUM}{_sum(text)}\n")
 
     def config(self) -> Config:
         """The resolved config; RunError where there is none or it is damaged."""
@@ -118,18 +185,26 @@ class Run:
                 f"{self.root}: this is not a run directory; it has no config.yaml.",
                 "Train one with `s2s train CONFIG`, or give the directory that holds config.yaml.",
             )
+        if not self.has_whole_config:
+            raise RunError(
+                f"{self.config_file}: it was changed, or damaged, since it was written.", _MENDING
+            )
         try:
             config = load_config(self.config_file)
         except ConfigError as error:
-            raise RunError(
-                error.message, "The config of a run is not meant to be edited."
-            ) from None
+            raise RunError(error.message, _MENDING) from None
         if config.resolved is None:
-            raise RunError(
-                f"{self.config_file}: the section `resolved` is missing.",
-                "The config of a run is not meant to be edited.",
-            )
+            raise RunError(f"{self.config_file}: the section `resolved` is missing.", _MENDING)
         return config
+
+    @property
+    def has_whole_config(self) -> bool:
+        """Whether the config is as it was written."""
+        try:
+            text, _, found = self.config_file.read_text(encoding="utf-8").rpartition(_SUM)
+        except (OSError, UnicodeDecodeError):
+            return False
+        return found == _sum(text) + "\n"
 
     def checkpoint(self, step: int) -> Path:
         """The checkpoint of a step, whether it exists or not."""
@@ -144,11 +219,11 @@ class Run:
     def find_checkpoint(self, name: str = "best") -> Path:
         """The checkpoint `best`, `latest`, or that of a step; RunError with what there is."""
         folder = self.root / "checkpoints"
-        if name.isdigit():
+        if re.fullmatch("[0-9]{1,18}", name):
             found = self.checkpoint(int(name))
         elif name in ("best", "latest"):
             pointer = folder / name
-            target = pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else ""
+            target = _read_pointer(pointer)
             found = folder / target if _CHECKPOINT.fullmatch(target) else pointer
         else:
             raise RunError(f"--checkpoint is {name!r}; it must be best, latest or a step number.")
@@ -157,6 +232,10 @@ class Run:
         steps = ", ".join(str(int(path.name.removeprefix("step-"))) for path in self.checkpoints())
         hint = f"It has those of steps {steps}." if steps else "Train it first with `s2s train`."
         raise RunError(f"{self.root}: there is no checkpoint `{name}`.", hint)
+
+    def remove(self, checkpoint: Path) -> None:
+        """Takes a checkpoint away, whole."""
+        remove_folder(checkpoint)
 
     def best_step(self) -> int:
         """The step of the best checkpoint."""
@@ -173,41 +252,23 @@ class Run:
         except RunError:
             return None
 
-    def newest_checkpoint(self) -> Path | None:
-        """Where training goes on: `latest`, or the last checkpoint where that is lost."""
-        return self.pointed("latest") or next(reversed(self.checkpoints()), None)
+    def newest_checkpoints(self) -> list[Path]:
+        """Where training may go on: `latest` first, then the others, the last of them first."""
+        latest, others = self.pointed("latest"), self.checkpoints()[::-1]
+        return [latest, *(path for path in others if path != latest)] if latest else others
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 beside `path`, then renames: a reader sees the old text or the new."""
-    write_bytes(path, text.encode("utf-8"))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes beside `path`, then renames: a reader sees the old content or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(beside, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-
-
-def replace_folder(beside: Path, folder: Path) -> None:
-    """Renames the finished `beside` to `folder`; what was there goes only once it is replaced.
-
-    Where the rename fails, what was there is there again. Raises OSError.
-    """
-    replaced = folder.with_name(f".{folder.name}.replaced")
-    is_new = not folder.exists()
-    if not is_new:
-        shutil.rmtree(replaced, ignore_errors=True)
-        os.replace(folder, replaced)
+def _read_pointer(pointer: Path) -> str:
     try:
-        os.replace(beside, folder)
-    except OSError:
-        if not is_new:
-            os.replace(replaced, folder)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)
+        return pointer.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _sum(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    """What is in a folder; nothing where there is none."""
+    return (path for path in folder.glob("*") if not path.name.startswith("."))

@@ -89,7 +89,9 @@ def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def train_in_process(config: Path, run: Path, *overrides: str, stop_after: int | None = None):
+def train_in_process(
+    config: Path, run: Path, *overrides: str, stop_after: int | None = None, force: bool = False
+):
     """All events of a training in this process; stops in order after a number of steps."""
     import keras
 
@@ -106,7 +108,7 @@ def train_in_process(config: Path, run: Path, *overrides: str, stop_after: int |
         steps = sum(isinstance(event, StepDone) for event in events)
         return stop_after is not None and steps >= stop_after
 
-    for event in train(Run(run), loaded, threads=2, stop_requested=stop_requested):
+    for event in train(Run(run), loaded, threads=2, force=force, stop_requested=stop_requested):
         events.append(event)
     return events
 

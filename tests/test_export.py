@@ -29,10 +29,10 @@ def test_an_export_is_proven_in_a_fresh_process_and_says_so(trained, tmp_path, e
 
 
 def test_a_saved_model_searches_with_the_beam_of_the_run(trained, tmp_path):
-    config = (trained / "config.yaml").read_text(encoding="utf-8")
     run = shutil.copytree(trained, tmp_path / "run")
-    assert "beam_size: 1\n" in config
-    (run / "config.yaml").write_text(config.replace("beam_size: 1\n", "beam_size: 4\n"), "utf-8")
+    config = Run(run).config()
+    decoding = config.decoding.model_copy(update={"beam_size": 4})
+    Run(run).write_config(config.model_copy(update={"decoding": decoding}))
     output, _ = export(Run(run), "saved_model", None, "best")
     translator = Translator.from_run(Run(run))
     (source,) = translator._source.encode(["7 0 3 3"])
@@ -109,12 +109,9 @@ def test_outputs_may_part_only_at_a_tie(trained, tmp_path, monkeypatch):
 
 def test_the_margin_is_the_distance_of_the_two_best_logits(trained):
     run = Run(trained)
-    from s2s_cli.decoding.translator import load_tokenizers
-    from s2s_cli.model.seq2seq import Seq2Seq
+    from s2s_cli.decoding.translator import load_model
 
-    config = run.config()
-    source, target = load_tokenizers(run, config)
-    seq2seq = Seq2Seq(config.model, source.size, target.size)
+    seq2seq, _, _ = load_model(run, run.config(), "best")
     inputs = {"source_ids": np.array([[5, 6, 3]]), "target_in_ids": np.array([[2, 7]])}
     second, best = np.sort(np.array(seq2seq.training_model(inputs))[0, -1, 1:])[-2:]
     assert proof.margin(seq2seq, [5, 6], [7]) == pytest.approx(best - second, abs=1e-6)

@@ -50,9 +50,10 @@ def test_candidates_are_those_of_the_pieces_and_the_frequent_ones_each_once(lexi
         assert set(candidates[row].tolist()) == always | {pieces.index(word)}
 
 
-def test_a_lexicon_is_the_same_after_saving_and_a_damaged_one_is_named(lexicon, tmp_path):
+def test_a_lexicon_is_the_same_after_saving_and_a_damaged_one_is_named(lexicon, words, tmp_path):
+    types = words.size, words.size
     lexicon.save(tmp_path / "lexicon.npz")
-    loaded = Lexicon.load(tmp_path / "lexicon.npz")
+    loaded = Lexicon.load(tmp_path / "lexicon.npz", *types)
     assert np.array_equal(loaded.likeliest, lexicon.likeliest)
     assert np.array_equal(loaded.frequent, lexicon.frequent)
     whole = (tmp_path / "lexicon.npz").read_bytes()
@@ -61,4 +62,17 @@ def test_a_lexicon_is_the_same_after_saving_and_a_damaged_one_is_named(lexicon, 
     for damaged in (b"", b"PK", whole[:40], whole[:-9], flipped):
         (tmp_path / "lexicon.npz").write_bytes(damaged)
         with pytest.raises(RunError, match=r"lexicon\.npz: the lexicon cannot be read"):
-            Lexicon.load(tmp_path / "lexicon.npz")
+            Lexicon.load(tmp_path / "lexicon.npz", *types)
+
+
+def test_a_lexicon_of_other_vocabularies_or_that_claims_too_much_is_refused(
+    lexicon, words, tmp_path
+):
+    path = tmp_path / "lexicon.npz"
+    lexicon.save(path)
+    for types in ((words.size + 1, words.size), (words.size, 5)):
+        with pytest.raises(RunError, match=r"of other vocabularies|types that there are not"):
+            Lexicon.load(path, *types)
+    np.savez_compressed(path, likeliest=np.zeros(10**6, np.int32), frequent=lexicon.frequent)
+    with pytest.raises(RunError, match="it holds 4000"):
+        Lexicon.load(path, words.size, words.size)

@@ -9,7 +9,7 @@ PACKAGE = ROOT / "s2s_cli"
 # The one way through the house. A module imports from its own stage and from earlier ones.
 STAGES = [
     ("errors", "schema"),
-    ("config",),
+    ("config", "files", "arrays"),
     ("run",),
     ("runtime",),
     ("events",),

@@ -10,7 +10,8 @@ from s2s_cli.decoding.translator import Translator, load_model
 from s2s_cli.errors import ExportError
 from s2s_cli.export import FORMATS, keras_models, saved_model
 from s2s_cli.export.proof import Proof, prove
-from s2s_cli.run import Run, replace_folder
+from s2s_cli.files import flush_folder, replace_folder
+from s2s_cli.run import Run
 from s2s_cli.schema import Decoding
 
 WRITERS = dict(zip(FORMATS, (keras_models.write, saved_model.write), strict=True))
@@ -39,6 +40,7 @@ def export(
         translator = Translator(seq2seq, source, target, config.decoding)
         sources = [ids for ids in source.encode(samples) if ids]
         proof = prove(beside, export_format, seq2seq, translator, sources)
+        flush_folder(beside)
         replace_folder(beside, output)
     except OSError as error:
         raise ExportError(f"{output}: cannot be written: {error.strerror or error}.") from None

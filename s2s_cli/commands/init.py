@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from s2s_cli.errors import S2SError
-from s2s_cli.run import write_text
+from s2s_cli.files import write_text
 from s2s_cli.text.corpus import read_lines
 
 _STARTER = """\

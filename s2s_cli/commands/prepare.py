@@ -7,9 +7,8 @@ import json
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
-from s2s_cli.commands.settle import flat, is_path
+from s2s_cli.commands.settle import settings_without_paths
 from s2s_cli.errors import DataError, RunError
 from s2s_cli.events import TokenizerLearned
 from s2s_cli.run import Run
@@ -69,7 +68,7 @@ def prepare_stores(
     assert config.resolved is not None
     made_from = {
         "files": [file.sha256 for file in config.resolved.files],
-        "data": _settings_without_paths(config),
+        "data": settings_without_paths(config),
         "tokenizer": [tokenizers.source.pieces(), tokenizers.target.pieces()],
         "normalization": config.tokenizer.model_dump(mode="json"),
         "seed": seed,
@@ -109,13 +108,9 @@ def prepare_stores(
 
 def prepare_lexicon(run: Run, store: TokenStore, tokenizers: Tokenizers, seed: int) -> Lexicon:
     """The lexicon of the run, learned where there is none that can be read."""
+    types = tokenizers.source.size, tokenizers.target.size
     with suppress(RunError):
-        return Lexicon.load(run.lexicon_file)
-    lexicon = learn_lexicon(store, tokenizers.source.size, tokenizers.target.size, seed=seed)
+        return Lexicon.load(run.lexicon_file, *types)
+    lexicon = learn_lexicon(store, *types, seed=seed)
     lexicon.save(run.lexicon_file)
     return lexicon
-
-
-def _settings_without_paths(config: Config) -> dict[str, Any]:
-    settings = flat(config.model_dump(mode="json", include={"data"}))
-    return {key: value for key, value in settings.items() if not is_path(key)}

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 from dataclasses import asdict
 from typing import Any
 
 import tensorflow as tf
 
 from s2s_cli.errors import ConfigError
-from s2s_cli.events import Progress, TrainingEvent, Validated
-from s2s_cli.run import Run, write_text
-
-
-def cut_back_metrics(run: Run, step: int) -> None:
-    """Drops the lines of steps that will be taken again."""
-    if not run.metrics_file.is_file():
-        return
-    lines = run.metrics_file.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-    if kept != lines:
-        write_text(run.metrics_file, "".join(kept))
+from s2s_cli.events import Progress, SetBack, TrainingEvent, Validated
+from s2s_cli.run import Run
 
 
 class Recorder:
@@ -36,7 +27,8 @@ class Recorder:
                     'Install it with: pip install "s2s[tensorboard]"',
                 )
             self._summaries = tf.summary.create_file_writer(str(run.tensorboard))
-        self._file = open(run.metrics_file, "a", encoding="utf-8")
+        self._path = run.metrics_file
+        self._file = open(self._path, "a", encoding="utf-8")
 
     def __enter__(self) -> Recorder:
         return self
@@ -46,12 +38,23 @@ class Recorder:
         if self._summaries:
             self._summaries.close()
 
+    def flush(self) -> None:
+        """Sees to it that what was recorded is in the file, to be copied."""
+        self._file.flush()
+
+    def reopen(self) -> None:
+        """Goes on behind what the file holds now."""
+        self._file.close()
+        self._file = open(self._path, "a", encoding="utf-8")
+
     def __call__(self, event: TrainingEvent) -> None:
         """Records what has figures."""
         if isinstance(event, Progress):
             figures = asdict(event)
             self._write({"event": "progress", **figures})
             self._summarize("training", figures)
+        elif isinstance(event, SetBack):
+            self._write({"event": "set back", **asdict(event)})
         elif isinstance(event, Validated):
             line = {"event": "validation", "step": event.step, "epoch": event.epoch}
             figures = {**event.result.metrics, "seconds": event.seconds}
@@ -59,6 +62,11 @@ class Recorder:
             self._summarize("validation", {**line, **figures})
 
     def _write(self, line: dict[str, Any]) -> None:
+        # JSON has no word for what is not finite.
+        line = {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in line.items()
+        }
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
 

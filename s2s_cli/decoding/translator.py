@@ -15,7 +15,7 @@ from s2s_cli.run import Run
 from s2s_cli.schema import Config, Decoding
 from s2s_cli.text.lexicon import Lexicon
 from s2s_cli.text.tokenizer import EOS, SPECIAL_TOKENS, UNK, Tokenizer
-from s2s_cli.training.checkpoint import load_weights
+from s2s_cli.training.checkpoint import checksums, load_weights, require_known_size
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,11 @@ class Translator:
         """The translator of a trained run, in float32."""
         config = run.config()
         decoding = decoding or config.decoding
-        lexicon = Lexicon.load(run.lexicon_file) if decoding.shortlist else None
-        return cls(*load_model(run, config, checkpoint), decoding, lexicon)
+        seq2seq, source, target = load_model(run, config, checkpoint)
+        lexicon = None
+        if decoding.shortlist:
+            lexicon = Lexicon.load(run.lexicon_file, source.size, target.size)
+        return cls(seq2seq, source, target, decoding, lexicon)
 
     def translate(
         self, sentences: Sequence[str], on_batch: Callable[[int], None] = lambda count: None
@@ -221,16 +224,22 @@ def load_model(
     run: Run, config: Config, checkpoint: str, *, plain: bool = False
 ) -> tuple[Seq2Seq, Tokenizer, Tokenizer]:
     """The model of a checkpoint, in float32, and its source and target tokenizers."""
-    source, target = load_tokenizers(run, config)
+    folder = run.find_checkpoint(checkpoint)
+    source, target = load_tokenizers(run, config, checksums(folder))
+    require_known_size(folder, config.model, source.size, target.size)
     seq2seq = Seq2Seq(config.model, source.size, target.size, plain=plain)
-    load_weights(run.find_checkpoint(checkpoint), seq2seq)
+    load_weights(folder, seq2seq)
     return seq2seq, source, target
 
 
-def load_tokenizers(run: Run, config: Config) -> tuple[Tokenizer, Tokenizer]:
-    """The source and the target tokenizer of a run, one and the same where they are shared."""
+def load_tokenizers(run: Run, config: Config, sums: dict[str, str]) -> tuple[Tokenizer, Tokenizer]:
+    """The source and the target tokenizer of a run, one and the same where they are shared.
+
+    `sums` are those of the checkpoint whose weights go with them. Raises RunError.
+    """
     shared = config.tokenizer.shared
-    source = Tokenizer.load(run.tokenizer_file("source", shared), config.tokenizer.type)
-    if shared:
-        return source, source
-    return source, Tokenizer.load(run.tokenizer_file("target", shared), config.tokenizer.type)
+    loaded = []
+    for side in ("source",) if shared else ("source", "target"):
+        path = run.tokenizer_file(side, shared)
+        loaded.append(Tokenizer.load(path, config.tokenizer.type, sums.get(path.name)))
+    return loaded[0], loaded[-1]

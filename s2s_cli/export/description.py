@@ -8,7 +8,8 @@ from pathlib import Path
 import yaml
 
 from s2s_cli import __version__
-from s2s_cli.run import Run, write_text
+from s2s_cli.files import write_text
+from s2s_cli.run import Run
 from s2s_cli.schema import Config
 from s2s_cli.text.tokenizer import TOKEN_BOUNDARY
 

@@ -110,6 +110,8 @@ class Resolved(Section):
     """The corpora and vectors, with a fingerprint of their content."""
     versions: dict[str, str]
     """The packages that a result may depend on."""
+    forced: list[str] = Field(default_factory=list)
+    """Changes that were made with --force, and the step from which each holds."""
 
 
 class Config(Section):

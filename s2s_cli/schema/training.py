@@ -90,6 +90,10 @@ class Training(Section):
     """Translations shown at a validation."""
     early_stopping: EarlyStopping = EarlyStopping()
     """Which checkpoint is the best, and when to stop."""
+    max_skipped_steps: Annotated[int, Field(ge=0)] = 10
+    """Steps in a row that may be passed over because their loss or gradient is not finite. At
+    one more, training goes back to its last checkpoint at half the learning rate, three times
+    at most."""
     deterministic: bool = False
     """The same bits on every run of one machine; slower."""
     tensorboard: bool = False

@@ -8,16 +8,15 @@ score all of them.
 from __future__ import annotations
 
 import io
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
+from s2s_cli.arrays import load_arrays
 from s2s_cli.errors import RunError
-from s2s_cli.run import write_bytes
+from s2s_cli.files import write_bytes
 from s2s_cli.schema import MOST_CANDIDATES
 from s2s_cli.text.store import TokenStore
 from s2s_cli.text.tokenizer import EOS, PAD, UNK
@@ -41,16 +40,27 @@ class Lexicon:
     frequent: np.ndarray
 
     @classmethod
-    def load(cls, path: Path) -> Lexicon:
-        """Reads what `save` wrote; RunError where it is missing or damaged."""
+    def load(cls, path: Path, source_types: int, target_types: int) -> Lexicon:
+        """Reads what `save` wrote; RunError where it is missing, damaged, or of other vocabularies."""
+        size = 4 * (source_types * MOST_CANDIDATES + FREQUENT) + 1_000
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-                return cls(arrays["likeliest"], arrays["frequent"])
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+            arrays = load_arrays(path, size)
+            lexicon = cls(arrays["likeliest"], arrays["frequent"])
+            lexicon._require_fit(source_types, target_types)
+            return lexicon
+        except (OSError, ValueError, KeyError) as error:
             raise RunError(
                 f"{path}: the lexicon cannot be read: {error}.",
                 "The training learns it anew when it goes on; without decoding.shortlist none is needed.",
             ) from None
+
+    def _require_fit(self, source_types: int, target_types: int) -> None:
+        """Raises ValueError where the arrays are not those of vocabularies of these sizes."""
+        if self.likeliest.shape != (source_types, MOST_CANDIDATES) or self.frequent.ndim != 1:
+            raise ValueError("it is of other vocabularies")
+        for ids in (self.likeliest, self.frequent):
+            if ids.dtype != np.int32 or ((ids < 0) | (ids >= target_types)).any():
+                raise ValueError("it names types that there are not")
 
     def save(self, path: Path) -> None:
         """Writes both arrays, whole or not at all."""

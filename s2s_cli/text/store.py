@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from s2s_cli.run import replace_folder, write_text
+from s2s_cli.files import replace_folder, sha256, write_text
 from s2s_cli.text.corpus import Pair
 from s2s_cli.text.tokenizer import Tokenizer
 
@@ -94,17 +94,19 @@ class TokenStore:
 
 
 def open_store(folder: Path, key: str) -> TokenStore | None:
-    """The store in `folder`; None where there is none or it was made from something else."""
+    """The store in `folder`; None where there is none that was made from `key` and is whole."""
     try:
         description = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if description["key"] != key:
-        return None
-    try:
+        if description["key"] != key or description["sums"] != _sums(folder):
+            return None
         return _mapped(folder, description)
-    except (OSError, ValueError):  # a file of it was lost or cut short; it is rebuilt
+    except (OSError, ValueError, LookupError, TypeError):  # damaged; it is made again
         return None
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file of a store, by name."""
+    return {path.name: sha256(path) for path in sorted(folder.glob("*.bin"))}
 
 
 def _mapped(folder: Path, description: dict[str, Any]) -> TokenStore:
@@ -146,7 +148,7 @@ def build_store(
     Pairs with an empty side, or with a side of more than `max_length` pieces,
     are counted and left out. `key` names what the store is made from.
     """
-    beside = folder.with_name(f".{folder.name}.building")
+    beside = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     dtypes = {
@@ -174,12 +176,10 @@ def build_store(
                 empty_side=counts.empty_side + size - len(rows),
                 too_long=counts.too_long + len(rows) - len(kept),
             )
-    description = {"key": key, "counts": asdict(counts), "dtypes": dtypes}
+    description = {"key": key, "counts": asdict(counts), "dtypes": dtypes, "sums": _sums(beside)}
     write_text(beside / "store.json", json.dumps(description) + "\n")
     replace_folder(beside, folder)
-    store = open_store(folder, key)
-    assert store is not None
-    return store
+    return _mapped(folder, description)
 
 
 def _chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,11 +12,13 @@ import regex
 import sentencepiece
 
 from s2s_cli.errors import DataError, RunError, S2SError
-from s2s_cli.run import write_bytes, write_text
+from s2s_cli.files import write_bytes, write_text
 from s2s_cli.schema import Tokenizer as TokenizerConfig
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 SPECIAL_TOKENS = 4
+# A vocabulary of a million pieces takes some twenty million bytes.
+MOST_BYTES = 1 << 28
 
 # Marks, at the word level, a token that stood right behind the one before it:
 # the character tie, which no Unicode normalisation changes.
@@ -33,12 +36,18 @@ class Tokenizer:
         self.size: int = self._processor.get_piece_size()
 
     @classmethod
-    def load(cls, path: Path, type: str) -> Tokenizer:
-        """Reads a SentencePiece model; RunError where it is missing or damaged."""
+    def load(cls, path: Path, type: str, sha256: str | None = None) -> Tokenizer:
+        """Reads a SentencePiece model; RunError where it is missing, damaged, or of another sum."""
+        hint = "`s2s train` on this run restores it from a checkpoint."
         try:
-            return cls(path.read_bytes(), type)
+            if path.stat().st_size > MOST_BYTES:
+                raise RunError(f"{path}: the tokenizer is larger than {MOST_BYTES:,} bytes.", hint)
+            model = path.read_bytes()
+            if sha256 not in (None, hashlib.sha256(model).hexdigest()):
+                raise RunError(f"{path}: the tokenizer is not the one of the checkpoint.", hint)
+            return cls(model, type)
         except (OSError, RuntimeError) as error:
-            raise RunError(f"{path}: the tokenizer cannot be read: {error}.") from None
+            raise RunError(f"{path}: the tokenizer cannot be read: {error}.", hint) from None
 
     def encode(self, sentences: Sequence[str], threads: int = 1) -> list[list[int]]:
         """Ids of each sentence, without `<s>` and `</s>`."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
+from s2s_cli.errors import RunError
 from s2s_cli.events import (
     CheckpointDue,
     Finished,
     Progress,
+    SetBack,
     StepDone,
+    StepSkipped,
     TrainingEvent,
     Validated,
     ValidationResult,
@@ -22,11 +26,14 @@ from s2s_cli.training.schedules import learning_rate
 from s2s_cli.training.step import TrainingStep, means
 
 LOWER_IS_BETTER = ("loss", "perplexity")
+# What the learning rate is multiplied by when training goes back, and how often it may.
+SET_BACK_FACTOR = 0.5
+MOST_SET_BACKS = 3
 
 
 @dataclass
 class Window:
-    """Sums since the last line of the log."""
+    """Sums since the last line of the log; `steps` counts those that were taken."""
 
     loss: float = 0.0
     nll: float = 0.0
@@ -36,26 +43,37 @@ class Window:
     target_tokens: int = 0
     seconds: float = 0.0
     steps: int = 0
+    skipped: int = 0
 
 
 @dataclass
 class TrainingState:
     """Where a training stands, beside its weights and its optimizer.
 
-    (epoch, index) is the next batch; `seconds` counts all sessions.
+    (epoch, index) is the next batch, in plans that are made from what `plan_key` names;
+    `seconds` counts all sessions.
     """
 
     step: int = 0
     epoch: int = 0
     index: int = 0
+    plan_key: str = ""
     seconds: float = 0.0
     best: tuple[float, float] | None = None
+    best_step: int | None = None
     validated_step: int = 0
     validations_without_better: int = 0
     plateau_loss: float | None = None
     plateau_validations: int = 0
     plateau_scale: float = 1.0
+    skipped_in_a_row: int = 0
+    set_backs: int = 0
+    rate_scale: float = 1.0
     window: Window = field(default_factory=Window)
+
+
+class StoppedError(Exception):
+    """A stop was asked for; what was under way counts for nothing."""
 
 
 Validate = Callable[[int], ValidationResult]
@@ -73,29 +91,36 @@ def train(
 ) -> Iterator[TrainingEvent]:
     """Trains from `state` on until a limit is reached, and keeps `state` up to date.
 
-    `plan(epoch)` gives the batches of an epoch. Whenever an event is yielded,
-    `state` and the weights belong together, so the caller may save both.
+    `plan(epoch)` gives the batches of an epoch; `validate(step)` may raise StoppedError.
+    Whenever an event is yielded, `state` and the weights belong together, so the caller
+    may save both. Before it goes on from SetBack, the caller puts the last saved
+    weights, optimizer and state in place. Raises RunError where the loss stays other
+    than finite.
     """
     session = _Session(training, state, validate)
-    reason = session.limit()
-    while reason is None:
-        epoch_plan = plan(state.epoch)
-        for batch in batches(store, epoch_plan, state.index):
-            yield session.step(take_step, batch, len(epoch_plan))
-            if state.window.steps >= training.log_steps:
-                yield session.progress()
-            reason = session.limit()
-            saved = yield from session.validate_and_save()
-            reason = reason or session.patience_is_over()
-            if stop_requested():
-                if not saved:
-                    yield CheckpointDue(state.step, is_best=validate is None)
-                yield Finished(state.step, "it was interrupted", True, session.clock())
-                return
-            if reason:
-                break
-    if state.step > 0:
-        yield from session.finish()
+    try:
+        yield from session.owed()
+        reason = session.limit()
+        while reason is None:
+            epoch_plan = plan(state.epoch)
+            for batch in batches(store, epoch_plan, state.index):
+                yield from session.step(take_step, batch, len(epoch_plan))
+                if session.has_diverged():
+                    yield from session.set_back(batch)
+                    break
+                reason = session.limit()
+                yield from session.validate_and_save()
+                reason = reason or session.patience_is_over()
+                if reason:
+                    break
+                if stop_requested():
+                    raise StoppedError
+        if state.step > 0:
+            yield from session.finish()
+    except StoppedError:
+        yield from session.save()
+        yield Finished(state.step, "it was interrupted", True, session.clock())
+        return
     yield Finished(state.step, reason, False, session.clock())
 
 
@@ -105,7 +130,8 @@ class _Session:
     def __init__(self, training: Training, state: TrainingState, validate: Validate | None):
         self._training, self._state, self._validate = training, state, validate
         self._tick = time.monotonic()
-        self._epoch = state.epoch
+        # The epoch of the last step: at its end, the position is in the next one already.
+        self._epoch = state.epoch - (1 if state.index == 0 and state.step > 0 else 0)
         self._saved_step = state.step
 
     def clock(self) -> float:
@@ -115,25 +141,63 @@ class _Session:
         self._tick = now
         return self._state.seconds
 
-    def step(self, take_step: TrainingStep, batch: Batch, batches_in_epoch: int) -> StepDone:
+    def owed(self) -> Generator[TrainingEvent, None, None]:
+        """The validation of the step that training goes on from, where a stop cut it off."""
+        state = self._state
+        if state.step > 0 and self._is_validation_due() and state.validated_step != state.step:
+            yield from self.validate_and_save()
+
+    def step(
+        self, take_step: TrainingStep, batch: Batch, batches_in_epoch: int
+    ) -> Iterator[TrainingEvent]:
         """Takes one step and moves the position on."""
-        state, started = self._state, time.monotonic()
+        state, window, started = self._state, self._state.window, time.monotonic()
         state.step += 1
         sums = take_step(batch, state.step, self._learning_rate())
-        window = state.window
-        for name, value in sums.items():
-            setattr(window, name, getattr(window, name) + value)
-        window.source_tokens += batch.source_tokens
-        window.target_tokens += batch.target_tokens
-        window.seconds += time.monotonic() - started
-        window.steps += 1
+        is_taken = sums.pop("is_finite") == 1
         index = state.index
         # What is told of this step is told of its epoch, though the position moves on.
         self._epoch = state.epoch
         state.index += 1
         if state.index == batches_in_epoch:
             state.epoch, state.index = state.epoch + 1, 0
-        return StepDone(state.step, self._epoch + 1, index + 1, batches_in_epoch, self.clock())
+        if is_taken:
+            state.skipped_in_a_row = 0
+            for name, value in sums.items():
+                setattr(window, name, getattr(window, name) + value)
+            window.source_tokens += batch.source_tokens
+            window.target_tokens += batch.target_tokens
+            window.steps += 1
+        else:
+            state.skipped_in_a_row += 1
+            window.skipped += 1
+            yield StepSkipped(state.step, self._epoch + 1, index + 1, state.skipped_in_a_row)
+        window.seconds += time.monotonic() - started
+        yield StepDone(state.step, self._epoch + 1, index + 1, batches_in_epoch, self.clock())
+        if window.steps + window.skipped >= self._training.log_steps:
+            yield self.progress()
+
+    def has_diverged(self) -> bool:
+        """Whether too many steps in a row were skipped."""
+        return self._state.skipped_in_a_row > self._training.max_skipped_steps
+
+    def set_back(self, batch: Batch) -> Iterator[TrainingEvent]:
+        """Back to what was saved last, with a lower learning rate; RunError where that is over."""
+        state = self._state
+        place = f"batch {state.index or 'last'} of epoch {self._epoch + 1}"
+        if self._saved_step == 0 or state.set_backs == MOST_SET_BACKS:
+            raise RunError(
+                f"the loss or its gradient is not finite, in {state.skipped_in_a_row} steps in a"
+                f" row up to step {state.step} ({place}, {len(batch.source_ids)} pairs of up to"
+                f" {batch.source_ids.shape[1]} source and {batch.target_out_ids.shape[1]} target"
+                " pieces).",
+                "Lower training.optimizer.learning_rate or clip_norm, or raise schedule.warmup_steps,"
+                " and train in another directory.",
+            )
+        set_backs, scale = state.set_backs + 1, state.rate_scale * SET_BACK_FACTOR
+        seconds = self.clock()
+        yield SetBack(state.step, self._saved_step, scale)
+        state.set_backs, state.rate_scale, state.seconds = set_backs, scale, seconds
 
     def progress(self) -> Progress:
         """Sums up the window and opens a new one."""
@@ -150,23 +214,36 @@ class _Session:
             learning_rate=self._learning_rate(),
             source_tokens_per_second=window.source_tokens / seconds,
             target_tokens_per_second=window.target_tokens / seconds,
+            skipped=window.skipped,
             seconds=self.clock(),
         )
 
-    def validate_and_save(self) -> Generator[TrainingEvent, None, bool]:
-        """What is due after a step; returns whether a checkpoint was."""
-        training, state = self._training, self._state
-        at_end_of_epoch = training.validation_steps is None and state.index == 0
-        every = training.validation_steps
-        at_step = every is not None and state.step % every == 0
+    def validate_and_save(self) -> Iterator[TrainingEvent]:
+        """What is due after a step."""
         is_best = False
-        if self._validate and (at_end_of_epoch or at_step):
+        if self._is_validation_due():
             is_best = yield from self._validated()
-        due = is_best or state.step % training.checkpoint_steps == 0
-        if due:
-            self._saved_step = state.step
-            yield CheckpointDue(state.step, is_best or self._validate is None)
-        return due
+        if is_best or self._state.step % self._training.checkpoint_steps == 0:
+            yield from self._saved(is_best)
+
+    def _is_validation_due(self) -> bool:
+        every = self._training.validation_steps
+        if self._validate is None:
+            return False
+        return self._state.index == 0 if every is None else self._state.step % every == 0
+
+    def save(self) -> Iterator[TrainingEvent]:
+        """The state is saved, where it is not yet."""
+        if self._saved_step != self._state.step:
+            yield from self._saved(is_best=False)
+
+    def _saved(self, is_best: bool) -> Iterator[TrainingEvent]:
+        # Weights after which no loss was finite are nothing to go back to.
+        if self._state.skipped_in_a_row == 0:
+            if self._validate is None:
+                is_best, self._state.best_step = True, self._state.step
+            self._saved_step = self._state.step
+            yield CheckpointDue(self._state.step, is_best)
 
     def finish(self) -> Iterator[TrainingEvent]:
         """The last weights are scored and saved, however the limit fell.
@@ -174,11 +251,11 @@ class _Session:
         A validation between the intervals counts for nothing but the best
         checkpoint, so a training that goes on later does not depend on it.
         """
-        is_best = self._validate is None
         if self._validate and self._state.validated_step != self._state.step:
             is_best = yield from self._validated(between_intervals=True)
-        if is_best or self._saved_step != self._state.step:
-            yield CheckpointDue(self._state.step, is_best)
+            yield from self._saved(is_best)
+        else:
+            yield from self.save()
 
     def limit(self) -> str | None:
         """The limit that is reached, as a clause."""
@@ -199,7 +276,9 @@ class _Session:
         return f"{stopping.patience} validations brought no better {stopping.metric}"
 
     def _learning_rate(self) -> float:
-        return learning_rate(self._training, max(1, self._state.step), self._state.plateau_scale)
+        state = self._state
+        rate = learning_rate(self._training, max(1, state.step), state.plateau_scale)
+        return rate * state.rate_scale
 
     def _validated(
         self, *, between_intervals: bool = False
@@ -209,9 +288,9 @@ class _Session:
         state = self._state
         result = self._validate(state.step)
         cost = self._cost(result.metrics)
-        is_best = state.best is None or cost < tuple(state.best)
+        is_best = math.isfinite(sum(cost)) and (state.best is None or cost < state.best)
         if is_best:
-            state.best = cost
+            state.best, state.best_step = cost, state.step
         if not between_intervals:
             patience = state.validations_without_better
             state.validations_without_better = 0 if is_best else patience + 1

@@ -60,7 +60,11 @@ class TrainingStep:
         )
 
     def __call__(self, batch: Batch, step: int, learning_rate: float) -> dict[str, float]:
-        """Takes step `step` and returns the sums of `cross_entropy` over the global batch."""
+        """Takes step `step` and returns the sums of `cross_entropy` over the global batch.
+
+        `is_finite` is 0 where the loss or the gradient was not finite; the step is then
+        not taken.
+        """
         self.optimizer.learning_rate = learning_rate
         weight = tf.constant(max(float(batch.weights.sum()), 1e-9), tf.float32)
         sums = self._compiled(self._dealt(batch), weight, tf.constant(step, tf.int64))
@@ -101,17 +105,27 @@ class TrainingStep:
         ]
         if self._replicas > 1:
             gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        self._update(gradients)
-        return sums
+        is_finite = self._update(gradients, loss)
+        return {**sums, "is_finite": tf.cast(is_finite, tf.float32) / self._replicas}
 
-    def _clip_and_apply(self, gradients: list[tf.Tensor]) -> None:
-        """Moves the weights by the summed gradients."""
+    def _clip_and_apply(self, gradients: list[tf.Tensor], loss: tf.Tensor) -> tf.Tensor:
+        """Moves the weights by the summed gradients, if these and the loss are finite; whether they are."""
+        norm = tf.linalg.global_norm(gradients)
+        is_finite = tf.math.is_finite(norm + loss)
         if self._training.optimizer.clip_norm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, self._training.optimizer.clip_norm)
+            clip_norm = self._training.optimizer.clip_norm
+            gradients, _ = tf.clip_by_global_norm(gradients, clip_norm, use_norm=norm)
         if self._replicas > 1:
             # Keras sums over the replicas once more; every one holds the sum already.
             gradients = [gradient / self._replicas for gradient in gradients]
-        self.optimizer.apply(gradients, self._model.trainable_variables)
+
+        def apply() -> tf.Tensor:
+            self.optimizer.apply(gradients, self._model.trainable_variables)
+            return is_finite
+
+        # Keras cannot update several replicas under a condition; weights that are lost
+        # there are read again from the last checkpoint.
+        return apply() if self._replicas > 1 else tf.cond(is_finite, apply, lambda: is_finite)
 
     def _seed_draws(self, step: tf.Tensor, replica: Any) -> None:
         """Makes every random draw a function of (seed, step, what draws, replica)."""

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from s2s_cli.run import replace_folder
+from s2s_cli.files import replace_folder
 
 
 def folder(path, content):

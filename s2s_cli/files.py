@@ -1,0 +1,94 @@
+"""Files and folders that are there whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 beside `path`, then renames: a reader sees the old text or the new."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes beside `path`, then renames: a reader sees the old content or the new.
+
+    What is on disk after it returned stays there when the power fails. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.writing")
+    try:
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    flush(path.parent)
+
+
+def replace_folder(beside: Path, folder: Path) -> None:
+    """Renames the finished `beside` to `folder`; what was there goes only once it is replaced.
+
+    Where the rename fails, what was there is there again. What stopped between the two
+    renames is put right by `recover_folder`. Raises OSError.
+    """
+    replaced = _replaced(folder)
+    is_new = not folder.exists()
+    if not is_new:
+        shutil.rmtree(replaced, ignore_errors=True)
+        os.replace(folder, replaced)
+    try:
+        os.replace(beside, folder)
+    except OSError:
+        if not is_new:
+            os.replace(replaced, folder)
+        raise
+    flush(folder.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def recover_folder(folder: Path) -> None:
+    """Puts back what stood at `folder` before a replacement that was cut off."""
+    if not folder.exists() and _replaced(folder).exists():
+        os.replace(_replaced(folder), folder)
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes a folder so that a part of it is never taken for the whole. Raises OSError."""
+    removed = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(removed, ignore_errors=True)
+    os.replace(folder, removed)
+    shutil.rmtree(removed)
+
+
+def _replaced(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.replaced")
+
+
+def flush_folder(folder: Path) -> None:
+    """Asks the system to put a folder and all that is in it on disk. Raises OSError."""
+    for path in [*folder.rglob("*"), folder]:
+        flush(path)
+
+
+def flush(path: Path) -> None:
+    """Asks the system to put a file or directory on disk; Windows cannot for directories."""
+    if os.name == "nt" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, in hex. Raises OSError."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

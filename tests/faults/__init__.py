@@ -1,0 +1,1 @@
+"""What goes wrong with trainings, done on purpose: kills, stops, damaged files, a full disk."""

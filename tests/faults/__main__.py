@@ -1,0 +1,83 @@
+"""`make faults`: what is done to trainings here, and what became of them, as a table."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from faults import damages, disk, kills
+from faults.trial import Tally, contents, forked, write_files
+
+DISKS = [16, 64, 96, 128, 160, 192, 256, 320, 384, 448, 512, 576, 640, 704, 768, 896, 1024, 1280]
+
+
+def main() -> int:
+    """Does what the arguments ask for; 0 where nothing was lost, different, or a traceback."""
+    parser = argparse.ArgumentParser(prog="make faults")
+    parser.add_argument("--kills", type=int, default=200, help="signals at random moments")
+    parser.add_argument(
+        "--operations", type=int, default=1, help="end at every n-th change of the disk"
+    )
+    parser.add_argument("--damages", type=int, default=200, help="ways to damage a run")
+    parser.add_argument("--disks", type=int, default=len(DISKS), help="sizes of full disks")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kinds", nargs="*", default=["operations", "damages", "disks", "kills"])
+    asked = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    try:
+        fine = [_is_fine(*row) for row in _rows(asked, folder)]
+        return 0 if all(fine) else 1
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rows(asked: argparse.Namespace, folder: Path):
+    """What was done, and the tally of it, as each is done."""
+    import sentencepiece  # noqa: F401
+    import tensorflow  # noqa: F401  imported once, and inherited by every fork
+
+    config = write_files(folder / "files")
+    undisturbed = folder / "undisturbed"
+    code, said = forked(["train", str(config), "--run", str(undisturbed)])
+    assert code == 0, said
+    expected = contents(undisturbed)
+    chooser = random.Random(asked.seed)
+    if "operations" in asked.kinds:
+        yield (
+            "ended at a change of the disk",
+            kills.at_file_operations(config, folder, expected, asked.operations),
+        )
+    if "damages" in asked.kinds:
+        runs = damages.templates(config, folder)
+        tally, kinds = damages.damaged_runs(config, folder, runs, expected, asked.damages, chooser)
+        tally.counts.update(kinds)
+        yield "damaged", tally
+    if "disks" in asked.kinds:
+        yield "full disk", disk.full_disks(config, folder, expected, DISKS[: asked.disks])
+        yield "read-only disk", disk.read_only(config, folder)
+    if "kills" in asked.kinds:
+        yield (
+            "killed at random moments",
+            kills.at_random_moments(config, folder, expected, asked.kills, chooser),
+        )
+
+
+def _is_fine(name: str, tally: Tally | None) -> bool:
+    """Prints what became of one kind; whether nothing of it was wrong."""
+    if tally is None:
+        print(f"{name:<32} not done: no disk can be mounted here", flush=True)
+        return True
+    counts = ", ".join(f"{count} {what}" for what, count in tally.counts.items() if count)
+    stop = f"; slowest stop {tally.slowest_stop:.1f} s" if tally.slowest_stop else ""
+    print(f"{name:<32} {counts}{stop}; {len(tally.wrong)} wrong", flush=True)
+    for line in tally.wrong:
+        print(f"    {line}", flush=True)
+    return not tally.wrong
+
+
+if __name__ == "__main__":
+    sys.exit(main())

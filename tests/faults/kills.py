@@ -1,0 +1,101 @@
+"""Trainings that are killed: by signals at random moments, and at each of their file operations."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from faults.trial import Tally, forked
+
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+# What changes the disk.
+OPERATIONS = ("replace", "fsync", "mkdir", "unlink", "rmdir")
+KILLED = 137
+
+
+def at_random_moments(
+    config: Path, folder: Path, expected: dict[str, bytes], kills: int, chooser: random.Random
+) -> Tally:
+    """Starts the program again and again, sends it a signal, and compares each finished run."""
+    tally, number = Tally(), 0
+    while sum(tally.counts[kind.name] for kind in set(SIGNALS)) < kills:
+        run = folder / f"killed-{number}"
+        if _one_life(config, run, tally, chooser):
+            tally.compare(run, expected, run.name)
+            shutil.rmtree(run)
+            number += 1
+    if number and (folder / f"killed-{number}").exists():
+        code, said = forked(["train", str(config), "--run", str(folder / f"killed-{number}")])
+        assert code == 0, said
+        tally.compare(folder / f"killed-{number}", expected, f"killed-{number}")
+    return tally
+
+
+def _one_life(config: Path, run: Path, tally: Tally, chooser: random.Random) -> bool:
+    """Whether the training ended before the signal came."""
+    command = [sys.executable, "-m", "s2s_cli", "train", str(config), "--run", str(run)]
+    kind = chooser.choice(SIGNALS)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    try:
+        said = process.communicate(timeout=chooser.uniform(0.0, 12.0))[1]
+    except subprocess.TimeoutExpired:
+        process.send_signal(kind)
+        sent = time.monotonic()
+        said = process.communicate()[1]
+        tally.counts[kind.name] += 1
+        if kind != signal.SIGKILL:
+            tally.slowest_stop = max(tally.slowest_stop, time.monotonic() - sent)
+    # A signal that comes before Python has begun, or after it has ended, has its own code.
+    allowed = {0, -kind} if kind == signal.SIGKILL else {0, 130, -kind}
+    if b"Traceback" in said or process.returncode not in allowed:
+        tally.counts["traceback"] += 1
+        tally.wrong.append(f"{kind.name}: exit code {process.returncode}: {said[-400:]!r}")
+    return process.returncode == 0
+
+
+def at_file_operations(config: Path, folder: Path, expected: dict[str, bytes], every: int) -> Tally:
+    """Ends a training at its n-th change of the disk, for every `every`-th n; then it goes on."""
+    tally, number = Tally(), 1
+    while True:
+        run = folder / f"operation-{number}"
+        arguments = ["train", str(config), "--run", str(run)]
+        code, said = forked(arguments, lambda number=number: end_at(number))
+        tally.counts["ended"] += code == KILLED
+        is_last = code == 0
+        if not is_last:
+            code, again = forked(arguments)
+            said += again
+        if code != 0 or "Traceback" in said:
+            tally.counts["traceback" if "Traceback" in said else "lost"] += 1
+            tally.wrong.append(f"operation {number}: exit code {code}: {said[-400:]}")
+        else:
+            tally.compare(run, expected, run.name)
+        shutil.rmtree(run)
+        if is_last:
+            return tally
+        number += every
+
+
+def end_at(number: int) -> None:
+    """Makes the `number`-th change of the disk the last thing that this process does not do."""
+    left = number
+
+    def counted(operation: Callable) -> Callable:
+        def run(*arguments: object, **options: object) -> object:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                os._exit(KILLED)
+            return operation(*arguments, **options)
+
+        return run
+
+    for name in OPERATIONS:
+        setattr(os, name, counted(getattr(os, name)))
