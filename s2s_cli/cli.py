@@ -26,7 +26,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="Processor threads; all of them by default.")
 ]

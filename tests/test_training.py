@@ -154,7 +154,10 @@ def test_a_step_whose_loss_is_not_finite_is_not_taken(clip_norm):
     assert step(batch, 1, 0.01)["is_finite"] == 1
     before = weights_of(seq2seq), [v.numpy().tobytes() for v in step.optimizer.variables[2:]]
     ruined = Batch(
-        batch.source_ids, batch.target_in_ids, batch.target_out_ids, batch.weights * np.inf
+        batch.source_ids,
+        batch.target_in_ids,
+        batch.target_out_ids,
+        np.full_like(batch.weights, np.inf),
     )
     assert step(ruined, 2, 0.01)["is_finite"] == 0
     after = weights_of(seq2seq), [v.numpy().tobytes() for v in step.optimizer.variables[2:]]
