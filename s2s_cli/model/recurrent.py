@@ -123,8 +123,8 @@ class RecurrentLayers:
             kernel, bias = weights
             return ops.matmul(ops.cast(hidden, "float32"), kernel) + bias
         if self.output is None:
-            return self.target_embedding(hidden, reverse=True)
-        return self.output(hidden)
+            return ops.cast(self.target_embedding(hidden, reverse=True), "float32")
+        return ops.cast(self.output(hidden), "float32")
 
     def output_weights(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """What `project` needs of the output layer for the types in candidates (C,): (H,C), (C,)."""
@@ -254,8 +254,9 @@ class RecurrentLayers:
         self.output_dropout = layers.Dropout(config.dropout, name="output_dropout")
         self.output: keras.Layer | None = None
         if not config.embedding.tied:
-            # float32: rounded logits cost more quality than their product costs time.
-            self.output = layers.Dense(target_types, dtype="float32", name="output")
+            # In bfloat16 its product is rounded, which costs less than any noise of training:
+            # a logit of 10 by 0.03 at most. Everything behind it is float32.
+            self.output = layers.Dense(target_types, name="output")
 
 
 def _embeddings(
@@ -270,9 +271,7 @@ def _embeddings(
             "name": name,
         }
         if tied:
-            return layers.ReversibleEmbedding(
-                types, config.size, reverse_dtype="float32", **arguments
-            )
+            return layers.ReversibleEmbedding(types, config.size, **arguments)
         return layers.Embedding(types, config.size, **arguments)
 
     if config.shared:
