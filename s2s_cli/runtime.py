@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import sys
 from collections.abc import Iterator
@@ -86,12 +87,15 @@ def choose_precision(
     if gpus:
         details = tf.config.experimental.get_device_details(gpus[0])
         return "bfloat16" if details.get("compute_capability", (0, 0)) >= (8, 0) else "float32"
-    return "bfloat16" if {"avx512_bf16", "amx_bf16"} & _processor_flags() else "float32"
+    return "bfloat16" if {"avx512_bf16", "amx_bf16"} & processor_flags() else "float32"
 
 
-def _processor_flags() -> set[str]:
+@functools.cache
+def processor_flags() -> frozenset[str]:
+    """The instruction sets of the processor, as Linux names them; empty elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
-        return set()
-    return next((set(line.split()) for line in lines if line.startswith("flags")), set())
+        return frozenset()
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return frozenset(flags.split())

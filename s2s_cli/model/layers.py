@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from s2s_cli.model.recurrence import GRU_CELL, LSTM_CELL, Tensor, Tensors, recurrence
+from s2s_cli.model.recurrence import GRU_CELL, LSTM_CELL, Tensor, Tensors, recurrence, times
 
 
 class _Hoisted:
@@ -80,11 +80,10 @@ class LSTM(_Hoisted, keras.layers.LSTM):
 
     def _advancer(self) -> Callable[[Tensor, Tensors], Tensors]:
         kernel, recurrent, bias = self._weights(self.compute_dtype)
-        both = tf.transpose(tf.concat([kernel, recurrent], axis=0))
+        times_both = times(tf.concat([kernel, recurrent], axis=0))
 
         def advance(inputs: Tensor, states: Tensors) -> Tensors:
-            inputs = tf.concat([inputs, states[0]], axis=1)
-            gates = tf.matmul(inputs, both, transpose_b=True) + bias
+            gates = times_both(tf.concat([inputs, states[0]], axis=1)) + bias
             i, f, g, o = tf.split(gates, 4, axis=1)
             cell = tf.sigmoid(f) * states[1] + tf.sigmoid(i) * tf.tanh(g)
             return [tf.sigmoid(o) * tf.tanh(cell), cell]
@@ -105,11 +104,11 @@ class GRU(_Hoisted, keras.layers.GRU):
     def _advancer(self) -> Callable[[Tensor, Tensors], Tensors]:
         kernel, recurrent, biases = self._weights(self.compute_dtype)
         bias, recurrent_bias = tf.unstack(biases)
-        kernel, recurrent = tf.transpose(kernel), tf.transpose(recurrent)
+        times_kernel, times_recurrent = times(kernel), times(recurrent)
 
         def advance(inputs: Tensor, states: Tensors) -> Tensors:
-            projected = tf.matmul(inputs, kernel, transpose_b=True) + bias
-            inner = tf.matmul(states[0], recurrent, transpose_b=True) + recurrent_bias
+            projected = times_kernel(inputs) + bias
+            inner = times_recurrent(states[0]) + recurrent_bias
             return GRU_CELL.forward(projected, inner, states)[0]
 
         return advance
