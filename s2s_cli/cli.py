@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +15,30 @@ import typer
 from s2s_cli import __version__, console
 from s2s_cli.errors import ExportError, S2SError
 from s2s_cli.export import FORMATS
+from s2s_cli.files import output
 from s2s_cli.interrupts import INTERRUPTED, stop_signals
+from s2s_cli.options import (
+    Alignments,
+    AsJson,
+    BatchSize,
+    BeamSize,
+    Checkpoint,
+    Errors,
+    InputFile,
+    LengthPenalty,
+    LongSources,
+    MaxLength,
+    MaxLengthRatio,
+    MaxSourceLength,
+    MinLength,
+    NBest,
+    OutputFile,
+    RunDirectory,
+    Scores,
+    Shortlist,
+    Texts,
+    Threads,
+)  # fmt: skip
 
 app = typer.Typer(
     name="s2s",
@@ -26,29 +49,22 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Processor threads; all of them by default.")
-]
-Checkpoint = Annotated[
-    str, typer.Option("--checkpoint", help="best, latest, or the number of a step.")
-]
-# Named as in the decoding section, which they override.
-BeamSize = Annotated[int | None, typer.Option("--beam-size", help="decoding.beam_size")]
-LengthPenalty = Annotated[
-    float | None, typer.Option("--length-penalty", help="decoding.length_penalty")
-]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", help="decoding.batch_size")]
-Shortlist = Annotated[int | None, typer.Option("--shortlist", help="decoding.shortlist")]
-RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a trained run.")]
+BROKEN_PIPE = 128 + 13  # as of a program that SIGPIPE ends
 
 
 def main() -> None:
     """Runs the command line; the user's mistakes end with one message and exit code 1."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(INTERRUPTED))  # what is half-written goes
     try:
         app(prog_name="s2s")
     except S2SError as problem:
         console.error(problem)
         sys.exit(1)
+    except BrokenPipeError:
+        # Nobody reads on, as with `| head`. What is still in the buffer must go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)
     except OSError as problem:
         place = f"{problem.filename}: " if problem.filename else ""
         hint = "Nothing that was saved before is touched; mend this and run the same command again."
@@ -129,33 +145,23 @@ def train(
 @app.command()
 def translate(
     run: RunDirectory,
-    text: Annotated[
-        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Sentences.")
-    ] = None,
-    input_file: Annotated[
-        str, typer.Option("-i", "--input", help="File with a sentence a line; - is stdin.")
-    ] = "-",
-    output_file: Annotated[str, typer.Option("-o", "--output", help="File; - is stdout.")] = "-",
+    text: Texts = None,
+    input_file: InputFile = "-",
+    output_file: OutputFile = "-",
     beam_size: BeamSize = None,
-    n_best: Annotated[
-        int | None, typer.Option(help="decoding.n_best; written as Moses does from 2 on.")
-    ] = None,
+    n_best: NBest = None,
     length_penalty: LengthPenalty = None,
     shortlist: Shortlist = None,
-    min_length: Annotated[int | None, typer.Option(help="decoding.min_length")] = None,
-    max_length: Annotated[int | None, typer.Option(help="decoding.max_length")] = None,
-    max_length_ratio: Annotated[
-        float | None, typer.Option(help="decoding.max_length_ratio")
-    ] = None,
+    min_length: MinLength = None,
+    max_length: MaxLength = None,
+    max_length_ratio: MaxLengthRatio = None,
+    max_source_length: MaxSourceLength = None,
+    long_sources: LongSources = None,
     batch_size: BatchSize = None,
-    scores: Annotated[bool, typer.Option("--scores", help="Write each score too.")] = False,
-    alignments: Annotated[
-        bool,
-        typer.Option(
-            "--alignments", help="Write which piece of the source each piece looked at, as i-j."
-        ),
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write a JSON object a line.")] = False,
+    errors: Errors = "replace",
+    scores: Scores = False,
+    alignments: Alignments = False,
+    as_json: AsJson = False,
     checkpoint: Checkpoint = "best",
     threads: Threads = None,
 ) -> None:
@@ -174,24 +180,31 @@ def translate(
         min_length=min_length,
         max_length=max_length,
         max_length_ratio=max_length_ratio,
+        max_source_length=max_source_length,
+        long_sources=long_sources,
         batch_size=batch_size,
     )
     directory.find_checkpoint(checkpoint)
     runtime.start(threads)
-    from s2s_cli.commands.translate import CHUNK, Layout, translate_lines
+    from s2s_cli.commands import translate as command
     from s2s_cli.decoding.translator import Translator
 
     translator = Translator.from_run(directory, checkpoint, decoding)
-    layout = Layout(
+    layout = command.Layout(
         scores=scores, alignments=alignments, n_best=decoding.n_best > 1, as_json=as_json
     )
-    lines, total, is_typed = _source_lines(text, input_file)
-    with _opened(output_file) as file, console.counting(total, "line", total is not None) as count:
-        chunk = 1 if is_typed else CHUNK
-        for line in translate_lines(translator, lines, layout, chunk=chunk, on_batch=count):
-            file.write(line + "\n")
-            if is_typed:
-                file.flush()
+    oddities = command.Oddities()
+    is_typed = not text and input_file == "-" and sys.stdin.isatty()
+    given = command.read_sentences(input_file, text or (), errors, oddities)
+    lines = console.prompt_lines() if is_typed else given
+    total = command.line_count(input_file) if not text else None
+    with output(output_file) as file, console.counting(total, "line", total is not None) as count:
+        chunk = 1 if is_typed else command.CHUNK
+        found = command.translate_lines(
+            translator, lines, layout, oddities, chunk=chunk, on_batch=count
+        )
+        command.write_lines(found, file, at_once=is_typed)
+    console.oddities(oddities, translator.decoding)
 
 
 @app.command()
@@ -282,39 +295,3 @@ def schema() -> None:
     from s2s_cli.schema import Config
 
     typer.echo(json.dumps(Config.model_json_schema(), indent=2))
-
-
-def _source_lines(
-    text: list[str] | None, input_file: str
-) -> tuple[Iterator[str], int | None, bool]:
-    """The sentences, how many there are if they are those of a file, and whether a person types."""
-    from s2s_cli.text.corpus import read_lines
-
-    if text:
-        return iter(text), None, False
-    if input_file == "-" and sys.stdin.isatty():
-        return console.prompt_lines(), None, True
-    total = sum(1 for _ in read_lines(input_file)) if Path(input_file).is_file() else None
-    return read_lines(input_file), total, False
-
-
-@contextlib.contextmanager
-def _opened(path: str) -> Iterator[Any]:
-    """A file to write translations to, as UTF-8 with line feeds; `-` is stdout."""
-    if path == "-":
-        sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
-        yield sys.stdout
-        sys.stdout.flush()
-        return
-    # Beside, then renamed: the input may be the same file, or turn out unreadable.
-    final = Path(path)
-    is_plain = final.is_file() or not final.exists()
-    written = final.with_name(f".{final.name}.{os.getpid()}") if is_plain else final
-    try:
-        with open(written, "w", encoding="utf-8", newline="\n") as file:
-            yield file
-        if is_plain:
-            written.replace(final)
-    finally:
-        if is_plain:
-            written.unlink(missing_ok=True)

@@ -30,8 +30,10 @@ from s2s_cli.events import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from s2s_cli.commands.translate import Oddities
     from s2s_cli.evaluation import Score
     from s2s_cli.export.proof import Proof
+    from s2s_cli.schema import Decoding
 
 
 def say(text: str = "", **style: Any) -> None:
@@ -229,6 +231,21 @@ def trained(run: Path, best_step: int) -> None:
     say(f"best checkpoint: step {best_step:,}. Next:")
     say(f"  s2s translate {run} -i FILE", bold=True)
     say(f"  s2s export {run} --format keras", bold=True)
+
+
+def oddities(found: Oddities, decoding: Decoding) -> None:
+    """Lines that could not be translated as they were."""
+    became = {"split": "translated in parts", "truncate": "cut off there"}[decoding.long_sources]
+    for numbers, what in (
+        (found.not_utf8, "not UTF-8; U+FFFD stands where it is not (--errors strict stops there)"),
+        (
+            found.too_long,
+            f"longer than {decoding.max_source_length} pieces and {became} (--long-sources)",
+        ),
+    ):
+        if numbers:
+            lines = "1 line is" if len(numbers) == 1 else f"{len(numbers):,} lines are"
+            say(f"warning: {lines} {what}; the first is line {numbers[0]:,}", fg="yellow")
 
 
 def scores(found: list[Score]) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 
 def write_text(path: Path, text: str) -> None:
@@ -92,3 +96,25 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file's content, in hex. Raises OSError."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def output(path: str) -> Iterator[TextIO]:
+    """A text file to write, UTF-8 with line feeds, which replaces `path` at the end; `-` is stdout."""
+    if path == "-":
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    # Beside, then renamed: the input may be the same file, or turn out unreadable.
+    final = Path(path)
+    is_plain = final.is_file() or not final.exists()
+    written = final.with_name(f".{final.name}.{os.getpid()}") if is_plain else final
+    try:
+        with open(written, "w", encoding="utf-8", newline="\n") as file:
+            yield file
+        if is_plain:
+            written.replace(final)
+    finally:
+        if is_plain:
+            written.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ STAGES = [
     ("commands",),
     ("console",),
     ("interrupts",),
+    ("options",),
     ("cli", "__main__"),
 ]
 

@@ -108,6 +108,7 @@ class _Trainer:
         vars(self._state).update(vars(saved))
         restore_metrics(self._run, checkpoint)
         self._run.point("best", best)
+        self._run.point("latest", checkpoint)
 
     def ready(self, changes: tuple[str, ...]) -> ModelReady:
         """What training begins with."""

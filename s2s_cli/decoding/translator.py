@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 import tensorflow as tf
 
+from s2s_cli.decoding.long_sources import joined, parts
 from s2s_cli.decoding.search import Hypotheses, Search, Step, StepOutput, length_limits
+from s2s_cli.decoding.translation import Translation
 from s2s_cli.model.recurrent import Tensors
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import Run
@@ -28,23 +31,6 @@ class Hypothesis:
     attended: list[int]
 
 
-@dataclass(frozen=True)
-class Translation:
-    """A translation and its pieces.
-
-    `score` is log_probability / length**length_penalty; `alignment` holds (i, j) where
-    piece j of the translation looked most at piece i of the source, as far as there is
-    attention.
-    """
-
-    text: str
-    score: float = 0.0
-    log_probability: float = 0.0
-    source_tokens: tuple[str, ...] = ()
-    tokens: tuple[str, ...] = ()
-    alignment: tuple[tuple[int, int], ...] = ()
-
-
 class Translator:
     """Translates with the layers of a `Seq2Seq`, as they are at each call."""
 
@@ -56,7 +42,10 @@ class Translator:
         decoding: Decoding,
         lexicon: Lexicon | None = None,
     ):
-        """`lexicon` is asked for candidates where `decoding.shortlist` says how many."""
+        """`lexicon` is asked for candidates where `decoding.shortlist` says how many.
+
+        Where `decoding.max_source_length` is None, sources may have any length.
+        """
         assert lexicon or not decoding.shortlist
         self._source, self._target, self.decoding = source, target, decoding
         self._lexicon = lexicon if decoding.shortlist else None
@@ -77,6 +66,8 @@ class Translator:
         """The translator of a trained run, in float32."""
         config = run.config()
         decoding = decoding or config.decoding
+        if decoding.max_source_length is None:
+            decoding = decoding.model_copy(update={"max_source_length": config.data.max_length})
         seq2seq, source, target = load_model(run, config, checkpoint)
         lexicon = None
         if decoding.shortlist:
@@ -94,11 +85,25 @@ class Translator:
     ) -> list[list[Translation]]:
         """The `decoding.n_best` best translations of each sentence, or as many as there are.
 
-        `on_batch` hears of every batch that is done. Sentences of like length are
+        `on_batch` hears of every sentence that is done. Sentences of like length are
         translated together. A sentence with no pieces (empty, white space) has the
-        empty translation.
+        empty translation. Raises MemoryError.
         """
-        sources = self._source.encode([sentence.strip() for sentence in sentences])
+        whole = self._source.encode([sentence.strip() for sentence in sentences])
+        most, is_split = self.decoding.max_source_length, self.decoding.long_sources == "split"
+        cut = [parts(ids, self._source_pieces, most or max(1, len(ids))) for ids in whole]
+        sources = [part for row in cut for part in (row if is_split else row[:1])]
+        lasts = list(accumulate(len(row) if is_split else 1 for row in cut))
+        found = self._each(sources, set(lasts), on_batch)
+        return [
+            joined(found[start:end], self.decoding.length_penalty, is_long=len(row) > 1)
+            for row, (start, end) in zip(cut, pairwise([0, *lasts]), strict=True)
+        ]
+
+    def _each(
+        self, sources: Sequence[Sequence[int]], lasts: set[int], on_batch: Callable[[int], None]
+    ) -> list[list[Translation]]:
+        """The translations of each row of source ids; `lasts` stand behind the last part of each sentence."""
         results = [[Translation("")] for _ in sources]
         rows = sorted(
             (row for row, ids in enumerate(sources) if ids), key=lambda row: len(sources[row])
@@ -113,7 +118,7 @@ class Translator:
                     self._translation(sources[row], next(texts), hypothesis)
                     for hypothesis in hypotheses
                 ]
-            on_batch(len(batch))
+            on_batch(sum(row + 1 in lasts for row in batch))
         return results
 
     def _translation(self, source: Sequence[int], text: str, hypothesis: Hypothesis) -> Translation:
@@ -126,6 +131,7 @@ class Translator:
             text,
             hypothesis.score,
             hypothesis.log_probability,
+            len(hypothesis.ids),
             tuple(self._source_pieces[i] for i in source),
             tuple(self._pieces[i] for i, _ in said),
             # The end of the source is no piece of it.
@@ -137,11 +143,17 @@ class Translator:
         )
 
     def search(self, sources: Sequence[Sequence[int]]) -> list[list[Hypothesis]]:
-        """The n_best best hypotheses for each row of source ids, or as many as there are."""
+        """The n_best best hypotheses for each row of source ids, or as many as there are.
+
+        Raises MemoryError.
+        """
         inputs = [pad_sources(sources)]
         if self._lexicon:
             inputs += self._lexicon.candidates(sources, self.decoding.shortlist or 0)
-        found = Hypotheses(*(part.numpy() for part in self._search(*inputs)))
+        try:
+            found = Hypotheses(*(part.numpy() for part in self._search(*inputs)))
+        except tf.errors.ResourceExhaustedError:
+            raise MemoryError from None
         results: list[list[Hypothesis]] = []
         for row in range(len(sources)):
             results.append([])

@@ -71,6 +71,12 @@ class Decoding(Section):
     """Pieces of a translation, at most."""
     max_length_ratio: Positive = 2.0
     """Pieces of a translation for each piece of its source, 10 besides, at most."""
+    max_source_length: Count | None = None
+    """Pieces of a source that are translated at once; null: data.max_length. A model says
+    little of use about more than it was trained on."""
+    long_sources: Literal["split", "truncate"] = "split"
+    """What becomes of a longer source: it is translated in parts, cut behind sentences or
+    before words, or its rest is left out."""
     batch_size: Count = 128
     """Sentences translated together."""
 

@@ -89,6 +89,21 @@ def read_pairs(files: Files, index: int = 0) -> Iterator[Pair]:
 def read_lines(path: str) -> Iterator[str]:
     """The lines of a UTF-8 file, decompressed where it ends in .gz, without line ends; `-` is stdin.
 
+    Raises DataError, with file and line, for what cannot be read.
+    """
+    for number, line in enumerate(raw_lines(path), start=1):
+        try:
+            yield line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path}:{number}: this line is not UTF-8 (byte {error.start + 1}: {error.reason}).",
+                "Convert the file, for example with `iconv -f latin1 -t utf-8`.",
+            ) from None
+
+
+def raw_lines(path: str) -> Iterator[bytes]:
+    """The bytes of each line of a file, without its end and without a byte order mark.
+
     Only a line feed ends a line, so that parallel files stay parallel.
     """
     number = 0
@@ -97,14 +112,9 @@ def read_lines(path: str) -> Iterator[str]:
             for number, line in enumerate(file, start=1):
                 if number == 1:
                     line = line.removeprefix(b"\xef\xbb\xbf")
-                yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
+                yield line.removesuffix(b"\n").removesuffix(b"\r")
     except FileNotFoundError:
         raise _missing(path) from None
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}:{number}: this line is not UTF-8 (byte {error.start + 1}: {error.reason}).",
-            "Convert the file, for example with `iconv -f latin1 -t utf-8`.",
-        ) from None
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read after line {number}: {error}.") from None
 

@@ -23,6 +23,8 @@ MOST_BYTES = 1 << 28
 # Marks, at the word level, a token that stood right behind the one before it:
 # the character tie, which no Unicode normalisation changes.
 JOINER = "\u2040"
+# SentencePiece refuses lone surrogates, and takes a NUL for `<pad>`.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 # Where a word and punctuation (or a symbol) meet with no space between them.
 TOKEN_BOUNDARY = r"(?<=[\p{P}\p{S}])(?=[^\p{P}\p{S}\s])|(?<=[^\p{P}\p{S}\s])(?=[\p{P}\p{S}])"
 
@@ -51,9 +53,10 @@ class Tokenizer:
 
     def encode(self, sentences: Sequence[str], threads: int = 1) -> list[list[int]]:
         """Ids of each sentence, without `<s>` and `</s>`."""
+        sentences = [_NO_TEXT.sub("\ufffd", sentence) for sentence in sentences]
         if self._joins:
             sentences = [separate_punctuation(sentence) for sentence in sentences]
-        return self._processor.encode(list(sentences), num_threads=threads)
+        return self._processor.encode(sentences, num_threads=threads)
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Text of each list of ids; special ids say nothing."""
