@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 QUICKSTART := runs/quickstart
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check faults fuzz bench clean
 
 help:
 	@echo "make demo   install, train the quickstart (dates, some two minutes), translate, export"
 	@echo "make test   install what the tests need and run every test"
 	@echo "make check  lint and types"
+	@echo "make faults kills, damaged files, full disks: what becomes of trainings; an hour"
+	@echo "make fuzz   millions of damaged configs, corpora and runs are read; FUZZ=--help says more"
 	@echo "make bench  how fast it is here, beside what the machine can do; BENCH=--help says more"
 	@echo "make clean  remove the environment; runs/ stays"
 
@@ -47,6 +49,14 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+faults: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python -m faults $(FAULTS)
+
+fuzz: $(VENV)/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	for target in config_loader corpus_readers run_loader; do \
+	  PYTHONPATH=tests $(BIN)/python -m fuzz.$$target $(FUZZ) || exit 1; done
 
 bench: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m benchmarks $(BENCH)

@@ -17,6 +17,10 @@ from s2s_cli.schema import Config, Decoding
 KeyPath = tuple[str | int, ...]
 
 PATH_KEYS = ("source", "target", "tsv", "vectors")
+# No config that is written by people comes near; one that is not shall not fill the memory.
+MOST_BYTES = 1 << 20
+MOST_VALUES = 10_000
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
@@ -83,40 +87,56 @@ _Loader.add_implicit_resolver(
 def _read(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     """The values of a YAML file, and the line on which each of them stands."""
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ConfigError(f"{path}: a config has {MOST_BYTES:,} bytes at most.")
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: there is no such file.",
             "`s2s init` writes a starter config for a pair of files.",
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}.") from None
-    lines: dict[KeyPath, int] = {}
-    loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-        values = _construct(loader, node, (), lines, str(path)) if node else {}
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}:{line}: this is not valid YAML: {error.problem}.") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"{path}: this is not valid YAML: {error}.") from None
-    finally:
-        loader.dispose()
+    values, lines = _parse(text, str(path))
+    values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"{path}:1: the file must hold sections such as `data:` and `model:`.")
     return values, lines
+
+
+def _parse(text: str, place: str) -> tuple[Any, dict[KeyPath, int]]:
+    """What YAML text holds, and the line on which each value stands; for errors, `place` names it."""
+    lines: dict[KeyPath, int] = {}
+    try:
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            return _construct(loader, node, (), lines, place) if node else None, lines
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{place}:{line}: this is not valid YAML: {error.problem}.") from None
+    except RecursionError:
+        raise ConfigError(f"{place}: it is nested too deeply.") from None
+    except (yaml.YAMLError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{place}: this is not valid YAML: {reason}.") from None
 
 
 def _construct(
     loader: _Loader, node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], file: str
 ) -> Any:
     lines.setdefault(path, node.start_mark.line + 1)
+    if len(lines) > MOST_VALUES:  # aliases of aliases make billions out of a few lines
+        raise ConfigError(f"{file}: a config has {MOST_VALUES:,} values at most.")
     if isinstance(node, yaml.MappingNode):
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = str(loader.construct_object(key_node, deep=True))
             line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ConfigError(f"{file}:{line}: the name of a setting must be a word.")
+            key = key_node.value
             if key in mapping:
                 raise ConfigError(
                     f"{file}:{line}: `{key}` stands here a second time;"
@@ -131,7 +151,11 @@ def _construct(
             _construct(loader, item, (*path, index), lines, file)
             for index, item in enumerate(node.value)
         ]
-    return loader.construct_object(node, deep=True)
+    value = loader.construct_object(node, deep=True)
+    if isinstance(value, str) and _NO_TEXT.search(value):
+        line = node.start_mark.line + 1
+        raise ConfigError(f"{file}:{line}: {value!a} holds something that is no text.")
+    return value
 
 
 def _override(values: dict[str, Any], origins: dict[KeyPath, str], override: str) -> None:
@@ -143,10 +167,7 @@ def _override(values: dict[str, Any], origins: dict[KeyPath, str], override: str
             f"--set {override}: this is not of the form key=value.",
             "Write, for example, --set training.optimizer.learning_rate=1e-3",
         )
-    try:
-        value = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError):
-        raise ConfigError(f"--set {override}: the value is not valid YAML.") from None
+    value, _ = _parse(text, f"--set {key}")
     holder = {path[-1]: value}
     _absolute_paths(holder, Path.cwd())
     section: Any = values
@@ -214,7 +235,16 @@ def _explain(mistake: Any, path: KeyPath, origins: dict[KeyPath, str], file: str
         return f"{place}: {key} is missing; it has no default."
     if kind == "value_error":
         return f"{place}: {key} {context['error']}."
-    return f"{place}: {key} is {mistake['input']!r}; {_allowed(kind, context, mistake)}"
+    return f"{place}: {key} is {_shown(mistake['input'])}; {_allowed(kind, context, mistake)}"
+
+
+def _shown(value: Any) -> str:
+    """A value as it is written, cut short."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of thousands of digits
+        text = "a number of thousands of digits"
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _allowed(kind: str, context: dict[str, Any], mistake: Any) -> str:

@@ -74,7 +74,7 @@ class Run:
         """The sentences of `samples_file`."""
         try:
             return self.samples_file.read_text(encoding="utf-8").split("\n")[:-1]
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             raise RunError(
                 f"{self.samples_file}: the sentences that prove an export are missing.",
                 "Go on with the training, which writes them again.",

@@ -115,7 +115,7 @@ def raw_lines(path: str) -> Iterator[bytes]:
                 yield line.removesuffix(b"\n").removesuffix(b"\r")
     except FileNotFoundError:
         raise _missing(path) from None
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read after line {number}: {error}.") from None
 
 
@@ -192,5 +192,5 @@ def fingerprint(path: str) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise _missing(path) from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
+    except (OSError, ValueError) as error:  # the latter for a name that no file can have
+        raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}.") from None

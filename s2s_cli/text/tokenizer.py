@@ -47,9 +47,18 @@ class Tokenizer:
             model = path.read_bytes()
             if sha256 not in (None, hashlib.sha256(model).hexdigest()):
                 raise RunError(f"{path}: the tokenizer is not the one of the checkpoint.", hint)
-            return cls(model, type)
+            tokenizer = cls(model, type) if model else None
         except (OSError, RuntimeError) as error:
             raise RunError(f"{path}: the tokenizer cannot be read: {error}.", hint) from None
+        if tokenizer is None or not tokenizer._has_special_tokens():
+            raise RunError(f"{path}: this is no tokenizer that s2s made.", hint)
+        return tokenizer
+
+    def _has_special_tokens(self) -> bool:
+        """Whether the ids that mean something special are where they belong."""
+        of = self._processor
+        ids = (of.pad_id(), of.unk_id(), of.bos_id(), of.eos_id())
+        return ids == (PAD, UNK, BOS, EOS) and self.size > SPECIAL_TOKENS
 
     def encode(self, sentences: Sequence[str], threads: int = 1) -> list[list[int]]:
         """Ids of each sentence, without `<s>` and `</s>`."""
