@@ -205,6 +205,8 @@ def _counts(counts: Any) -> str:
         for number, what in (
             (counts.empty_side, "with an empty side"),
             (counts.too_long, "too long"),
+            (counts.uneven, "uneven in length"),
+            (counts.identical, "with identical sides"),
         )
         if number
     ]
