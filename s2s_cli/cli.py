@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from s2s_cli import __version__, console
+from s2s_cli import __version__, console, options
 from s2s_cli.errors import ExportError, S2SError
 from s2s_cli.export import FORMATS
 from s2s_cli.interrupts import INTERRUPTED, stop_signals
@@ -25,21 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Processor threads; all of them by default.")
-]
-Checkpoint = Annotated[
-    str, typer.Option("--checkpoint", help="best, latest, or the number of a step.")
-]
-# Named as in the decoding section, which they override.
-BeamSize = Annotated[int | None, typer.Option("--beam-size", help="decoding.beam_size")]
-LengthPenalty = Annotated[
-    float | None, typer.Option("--length-penalty", help="decoding.length_penalty")
-]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", help="decoding.batch_size")]
-Shortlist = Annotated[int | None, typer.Option("--shortlist", help="decoding.shortlist")]
-RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a trained run.")]
 
 
 def main() -> None:
@@ -73,23 +58,12 @@ def _options(
 
 @app.command()
 def train(
-    config_file: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="A YAML file; see `s2s init`.")
-    ],
-    run: Annotated[
-        Path | None, typer.Option("--run", help="Run directory; runs/<name of CONFIG> by default.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Overrides a setting; repeatable."),
-    ] = None,
-    max_minutes: Annotated[
-        float | None, typer.Option("--max-minutes", help="Same as --set training.max_minutes=…")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Go on with a run after settings were changed.")
-    ] = False,
-    threads: Threads = None,
+    config_file: options.ConfigFile,
+    run: options.NewRun = None,
+    settings: options.Settings = None,
+    max_minutes: options.MaxMinutes = None,
+    force: options.Force = False,
+    threads: options.Threads = None,
 ) -> None:
     """Train a model; the same command again goes on where it stopped."""
     from s2s_cli import runtime
@@ -127,37 +101,48 @@ def train(
 
 
 @app.command()
+def check(
+    config_file: options.ConfigFile,
+    settings: options.Settings = None,
+    test_source: Annotated[str | None, typer.Option(help="Sources of a test set.")] = None,
+    test_target: Annotated[str | None, typer.Option(help="Their translations.")] = None,
+    as_json: options.AsJson = False,
+    threads: options.Threads = None,
+) -> None:
+    """Look for what is wrong with the corpora of a config; exit code 1 where training would fail."""
+    from s2s_cli.commands.check import check
+    from s2s_cli.config import load_config
+    from s2s_cli.schema import Files
+
+    if (test_source is None) != (test_target is None):
+        raise typer.BadParameter("--test-source and --test-target go together.")
+    test = Files(source=test_source, target=test_target) if test_source else None
+    config = load_config(config_file, tuple(settings or []))
+    report = check(config, test, threads=threads or os.cpu_count() or 1)
+    console.checked(report, as_json=as_json)
+    if not report.passes:
+        raise typer.Exit(1)
+
+
+@app.command()
 def translate(
-    run: RunDirectory,
-    text: Annotated[
-        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Sentences.")
-    ] = None,
-    input_file: Annotated[
-        str, typer.Option("-i", "--input", help="File with a sentence a line; - is stdin.")
-    ] = "-",
-    output_file: Annotated[str, typer.Option("-o", "--output", help="File; - is stdout.")] = "-",
-    beam_size: BeamSize = None,
-    n_best: Annotated[
-        int | None, typer.Option(help="decoding.n_best; written as Moses does from 2 on.")
-    ] = None,
-    length_penalty: LengthPenalty = None,
-    shortlist: Shortlist = None,
-    min_length: Annotated[int | None, typer.Option(help="decoding.min_length")] = None,
-    max_length: Annotated[int | None, typer.Option(help="decoding.max_length")] = None,
-    max_length_ratio: Annotated[
-        float | None, typer.Option(help="decoding.max_length_ratio")
-    ] = None,
-    batch_size: BatchSize = None,
-    scores: Annotated[bool, typer.Option("--scores", help="Write each score too.")] = False,
-    alignments: Annotated[
-        bool,
-        typer.Option(
-            "--alignments", help="Write which piece of the source each piece looked at, as i-j."
-        ),
-    ] = False,
+    run: options.RunDirectory,
+    text: options.Text = None,
+    input_file: options.InputFile = "-",
+    output_file: options.OutputFile = "-",
+    beam_size: options.BeamSize = None,
+    n_best: options.NBest = None,
+    length_penalty: options.LengthPenalty = None,
+    shortlist: options.Shortlist = None,
+    min_length: options.MinLength = None,
+    max_length: options.MaxLength = None,
+    max_length_ratio: options.MaxLengthRatio = None,
+    batch_size: options.BatchSize = None,
+    scores: options.Scores = False,
+    alignments: options.Alignments = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write a JSON object a line.")] = False,
-    checkpoint: Checkpoint = "best",
-    threads: Threads = None,
+    checkpoint: options.Checkpoint = "best",
+    threads: options.Threads = None,
 ) -> None:
     """Translate sentences, a file, or stdin: one line out for every line in."""
     from s2s_cli import runtime
@@ -196,13 +181,13 @@ def translate(
 
 @app.command()
 def export(
-    run: RunDirectory,
+    run: options.RunDirectory,
     export_format: Annotated[str, typer.Option("--format", help="keras or saved_model.")],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Directory; RUN/export/FORMAT by default.")
     ] = None,
-    checkpoint: Checkpoint = "best",
-    threads: Threads = None,
+    checkpoint: options.Checkpoint = "best",
+    threads: options.Threads = None,
 ) -> None:
     """Write a model that others can load, and prove that it translates as the run does."""
     from s2s_cli import runtime
@@ -224,15 +209,15 @@ def export(
 
 @app.command()
 def evaluate(
-    run: RunDirectory,
+    run: options.RunDirectory,
     source: Annotated[str, typer.Option(help="File with a sentence a line.")],
     reference: Annotated[str, typer.Option(help="File with the translation of each line.")],
-    beam_size: BeamSize = None,
-    length_penalty: LengthPenalty = None,
-    shortlist: Shortlist = None,
-    batch_size: BatchSize = None,
-    checkpoint: Checkpoint = "best",
-    threads: Threads = None,
+    beam_size: options.BeamSize = None,
+    length_penalty: options.LengthPenalty = None,
+    shortlist: options.Shortlist = None,
+    batch_size: options.BatchSize = None,
+    checkpoint: options.Checkpoint = "best",
+    threads: options.Threads = None,
 ) -> None:
     """Score a run on a test set: BLEU and chrF, with sacreBLEU's signatures."""
     from s2s_cli import runtime

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -26,12 +28,14 @@ from s2s_cli.events import (
     Validated,
     VectorsMatched,
 )
+from s2s_cli.report import report_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from s2s_cli.evaluation import Score
     from s2s_cli.export.proof import Proof
+    from s2s_cli.text.findings import Report
 
 
 def say(text: str = "", **style: Any) -> None:
@@ -237,6 +241,15 @@ def scores(found: list[Score]) -> None:
     """A table of scores on stdout."""
     for score in found:
         typer.echo(f"{score.name.upper():<5} {score.value:6.2f}  {score.signature}")
+
+
+def checked(report: Report, *, as_json: bool) -> None:
+    """What `s2s check` found, on stdout: for people, or one JSON object."""
+    if as_json:
+        typer.echo(json.dumps(asdict(report), ensure_ascii=False))
+        return
+    for line, colour in report_lines(report):
+        typer.secho(line, fg=colour)
 
 
 def exported(output: Path, proof: Proof) -> None:

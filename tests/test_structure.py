@@ -20,9 +20,10 @@ STAGES = [
     ("evaluation",),
     ("export",),
     ("commands",),
+    ("report",),
     ("console",),
     ("interrupts",),
-    ("cli", "__main__"),
+    ("options", "cli", "__main__"),
 ]
 
 
