@@ -246,8 +246,9 @@ def scores(found: list[Score]) -> None:
 def checked(report: Report, *, as_json: bool) -> None:
     """What `s2s check` found, on stdout: for people, or one JSON object."""
     if as_json:
-        typer.echo(json.dumps(asdict(report), ensure_ascii=False))
+        typer.echo(json.dumps(asdict(report)))
         return
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     for line, colour in report_lines(report):
         typer.secho(line, fg=colour)
 

@@ -4,8 +4,8 @@ import pytest
 from s2s_cli.errors import RunError
 from s2s_cli.schema import Tokenizer as TokenizerConfig
 from s2s_cli.text.corpus import Pair
-from s2s_cli.text.lexicon import Lexicon, learn_lexicon
 from s2s_cli.text.filters import Limits
+from s2s_cli.text.lexicon import Lexicon, learn_lexicon
 from s2s_cli.text.store import build_store
 from s2s_cli.text.tokenizer import EOS, UNK, learn
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,8 +33,8 @@ def check(config: Config, test: Files | None, *, threads: int) -> Report:
             inspector.inspect((splits[name], row) for row in rows)
     names = ["training", *(name for name, files in others if files is not None)]
     for name in names:
-        if splits[name].used == 0 and (name, kinds.NO_PAIRS.name) not in notes.counts:
-            notes.add(name, kinds.NO_PAIRS, name, "no pair is left to use")
+        if splits[name].used == 0 and not notes.has_failed(name):
+            notes.tell(name, kinds.NO_PAIRS, name, "no pair is left to use")
     findings = notes.findings(names)
     return Report(
         tuple(splits[name] for name in names),
@@ -76,11 +77,14 @@ def _learned(config: Config, notes: Notes, threads: int) -> tuple[Tokenizer, Tok
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{side}.model"
             text = sentences(_valid_pairs(config), side)
+            first = next(text, None)
+            if first is None:
+                return None
+            text, seed = itertools.chain([first], text), config.training.seed
             try:
-                seed = config.training.seed
                 found.append(learn(text, config.tokenizer, path, seed=seed, threads=threads))
             except DataError as error:
-                notes.add("training", kinds.NO_TOKENIZER, f"tokenizer ({side})", error.message)
+                notes.tell("training", kinds.NO_TOKENIZER, f"tokenizer ({side})", error.message)
                 return None
     return found[0], found[-1]
 

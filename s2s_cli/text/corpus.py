@@ -121,7 +121,8 @@ def raw_lines(path: str) -> Iterator[bytes]:
     number = 0
     try:
         with _opened(path) as file:
-            for number, line in enumerate(file, start=1):
+            for line in file:
+                number += 1
                 yield line
     except FileNotFoundError:
         raise _missing(path) from None

@@ -25,7 +25,7 @@ STOPS = "training stops"
 LEFT_OUT = "left out"
 KEPT = "kept"
 
-# In the order of the report.
+# In the order of the report: what fails stands first.
 UNREADABLE = Kind("unreadable", "file that cannot be read", STOPS, True)
 NO_PAIRS = Kind("no_pairs", "no sentence pair", STOPS, True)
 UNEQUAL_LENGTHS = Kind("unequal_lengths", "files of unequal length", STOPS, True)
@@ -104,13 +104,27 @@ class Notes:
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
     examples: dict[tuple[str, str], list[Example]] = field(default_factory=dict)
 
-    def add(self, split: str, kind: Kind, place: str, text: str) -> None:
-        """Counts one; `text` is kept as it is."""
+    def add(self, split: str, kind: Kind, place: str, *texts: str, at: int = 0) -> None:
+        """Counts a line; of its texts, a stretch with the character `at` is shown."""
+        if self._count(split, kind) <= MOST_EXAMPLES:
+            self._keep(split, kind, place, " | ".join(shown(text, at) for text in texts))
+
+    def tell(self, split: str, kind: Kind, place: str, message: str) -> None:
+        """Counts something that takes a sentence to say."""
+        if self._count(split, kind) <= MOST_EXAMPLES:
+            self._keep(split, kind, place, message)
+
+    def _count(self, split: str, kind: Kind) -> int:
         key = split, kind.name
         self.counts[key] = self.counts.get(key, 0) + 1
-        examples = self.examples.setdefault(key, [])
-        if len(examples) < MOST_EXAMPLES:
-            examples.append(Example(place, text))
+        return self.counts[key]
+
+    def _keep(self, split: str, kind: Kind, place: str, text: str) -> None:
+        self.examples.setdefault((split, kind.name), []).append(Example(place, text))
+
+    def has_failed(self, split: str) -> bool:
+        """Whether something was found in the split that training does not survive."""
+        return any(kind.fails and (split, kind.name) in self.counts for kind in KINDS)
 
     def findings(self, splits: list[str]) -> tuple[Finding, ...]:
         """What fails first, then in the order of the kinds and of the splits."""
@@ -142,11 +156,6 @@ def shown(text: str, at: int = 0) -> str:
     stretch = text[start : start + SHOWN]
     escaped = re.sub(r"[^ -~]", lambda match: _escaped(match[0]), stretch)
     return ("…" if start else "") + escaped + ("…" if start + SHOWN < len(text) else "")
-
-
-def shown_pair(source: str, target: str) -> str:
-    """The beginnings of both sides."""
-    return f"{shown(source)} | {shown(target)}"
 
 
 def _escaped(character: str) -> str:

@@ -15,7 +15,7 @@ from s2s_cli.text import findings as kinds
 from s2s_cli.text.alignment import Alignment
 from s2s_cli.text.corpus import Pair, parse_weight, raw_lines
 from s2s_cli.text.filters import EMPTY_SIDE, IDENTICAL, TOO_LONG, UNEVEN, Limits
-from s2s_cli.text.findings import Kind, Notes, Split, shown, shown_pair
+from s2s_cli.text.findings import Kind, Notes, Split
 from s2s_cli.text.repeats import Seen
 from s2s_cli.text.tokenizer import JOINER, UNK, Tokenizer
 
@@ -28,6 +28,8 @@ CONTROL = re.compile(
     "[\x00-\x08\x0a-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069"
     "\ufeff\ufff9-\ufffb]"
 )
+# What "surrogateescape" makes of bytes that are not UTF-8.
+NOT_UTF8 = re.compile("[\udc80-\udcff]")
 SPECIAL = "<s>|</s>|<pad>|<unk>|\u2581"
 
 
@@ -59,11 +61,13 @@ class Reader:
                 elif not files.tsv:
                     self._notes.add(split, kinds.EMPTY_LINE, row.source_place, "")
         except DataError as error:
-            self._notes.add(split, kinds.UNREADABLE, files.paths[0], error.message)
+            path = next(path for path in files.paths if error.message.startswith(f"{path}:"))
+            message = error.message.removeprefix(f"{path}: ")
+            self._notes.tell(split, kinds.UNREADABLE, path, message)
             return
         if empty:
             name = " and ".join(files.paths)
-            self._notes.add(split, kinds.NO_PAIRS, name, "there is not one sentence pair in it")
+            self._notes.tell(split, kinds.NO_PAIRS, name, "there is not one sentence pair in it")
 
     def _parallel(self, files: Files, split: str, index: int) -> Iterator[Row]:
         assert files.source is not None and files.target is not None
@@ -81,12 +85,12 @@ class Reader:
             alignment.add(source, target)
             for text, place in zip((source, target), places, strict=True):
                 if "\t" in text:
-                    self._notes.add(split, kinds.TAB_INSIDE, place, shown(text, text.index("\t")))
+                    self._notes.add(split, kinds.TAB_INSIDE, place, text, at=text.index("\t"))
             is_valid = is_source_valid and is_target_valid
             yield Row(Pair(source, target, 1.0, index), *places, is_valid)
         if sources.count != targets.count:
             shorter, longer = sorted((sources, targets), key=lambda side: side.count)
-            self._notes.add(
+            self._notes.tell(
                 split,
                 kinds.UNEQUAL_LENGTHS,
                 f"{longer.path}:{shorter.count + 1}",
@@ -97,7 +101,7 @@ class Reader:
                 text = (
                     f"from about here on, line i goes with line i{step.offset:+d} of {files.target}"
                 )
-                self._notes.add(split, kinds.SHIFT, f"{files.source}:{step.line}", text)
+                self._notes.tell(split, kinds.SHIFT, f"{files.source}:{step.line}", text)
 
     def _tsv(self, files: Files, split: str, index: int) -> Iterator[Row]:
         assert files.tsv is not None
@@ -110,13 +114,13 @@ class Reader:
             columns = line.split("\t")
             weight = 1.0
             if len(columns) < 2:
-                self._notes.add(split, kinds.MISSING_COLUMN, place, shown(line))
+                self._notes.add(split, kinds.MISSING_COLUMN, place, line)
                 columns, is_valid = [line, ""], False
             elif len(columns) > 2 and files.third_column == "weight":
                 try:
                     weight = parse_weight(columns[2], place)
                 except DataError:
-                    self._notes.add(split, kinds.BAD_WEIGHT, place, shown(columns[2]))
+                    self._notes.add(split, kinds.BAD_WEIGHT, place, columns[2])
                     is_valid = False
             pair = Pair(columns[0].strip(), columns[1].strip(), weight, index)
             yield Row(pair, place, place, is_valid)
@@ -125,27 +129,21 @@ class Reader:
         self, raw: bytes, number: int, place: str, split: str, *, strips: bool = True
     ) -> tuple[str, bool]:
         """The text of a line without its end, and whether it is UTF-8."""
-        if number == 1 and raw.startswith(codecs.BOM_UTF8):
-            raw = raw.removeprefix(codecs.BOM_UTF8)
-            self._notes.add(split, kinds.BOM_AT_START, place, shown(raw.decode("utf-8", "replace")))
-        raw = raw.removesuffix(b"\n")
-        if raw.endswith(b"\r"):
-            raw = raw.removesuffix(b"\r")
-            self._notes.add(
-                split, kinds.CARRIAGE_RETURN, place, shown(raw.decode("utf-8", "replace"))
-            )
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError:
-            text = raw.decode("utf-8", "surrogateescape")
-            at = re.search("[\udc80-\udcff]", text)
-            self._notes.add(split, kinds.INVALID_UTF8, place, shown(text, at.start() if at else 0))
-            return raw.decode("utf-8", "replace").strip(), False
+        has_mark = number == 1 and raw.startswith(codecs.BOM_UTF8)
+        raw = raw.removeprefix(codecs.BOM_UTF8 if has_mark else b"").removesuffix(b"\n")
+        has_return = raw.endswith(b"\r")
+        text = raw.removesuffix(b"\r").decode("utf-8", "surrogateescape")
         if strips:
             text = text.strip()
+        for kind, is_found in ((kinds.BOM_AT_START, has_mark), (kinds.CARRIAGE_RETURN, has_return)):
+            if is_found:
+                self._notes.add(split, kind, place, text)
+        if found := NOT_UTF8.search(text):
+            self._notes.add(split, kinds.INVALID_UTF8, place, text, at=found.start())
+            return NOT_UTF8.sub("\ufffd", text), False
         for kind, pattern in ((kinds.CONTROL, CONTROL), (kinds.SPECIAL_TOKEN, self._special)):
             if found := pattern.search(text):
-                self._notes.add(split, kind, place, shown(text, found.start()))
+                self._notes.add(split, kind, place, text, at=found.start())
         return text, True
 
 
@@ -202,9 +200,9 @@ class Inspector:
             lengths = len(source), len(target)
             noted = strict.broken(row.pair, *lengths)
             if noted is not None:
-                place = row.source_place if lengths[0] <= lengths[1] else row.target_place
-                text = shown_pair(row.pair.source, row.pair.target)
-                self.notes.add(split.name, _KINDS[noted], place, text)
+                is_source = (lengths[0] > lengths[1]) == (noted == TOO_LONG)
+                place = row.source_place if is_source else row.target_place
+                self.notes.add(split.name, _KINDS[noted], place, *row.pair[:2])
             if split.name == "test" or self.limits.broken(row.pair, *lengths) is None:
                 split.used += 1
                 split.source_pieces += lengths[0]
@@ -237,8 +235,7 @@ class Inspector:
             ]
         for kind, mask in found:
             for row in itertools.compress(full, mask):
-                text = shown_pair(row.pair.source, row.pair.target)
-                self.notes.add(split, kind, row.source_place, text)
+                self.notes.add(split, kind, row.source_place, *row.pair[:2])
 
 
 _KINDS = {
