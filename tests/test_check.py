@@ -9,6 +9,8 @@ from conftest import DIGITS, s2s, tiny_settings, write_config
 
 from s2s_cli.commands.check import check
 from s2s_cli.config import load_config
+from s2s_cli.console import TrainingView
+from s2s_cli.events import DataReady
 from s2s_cli.schema import Files
 from s2s_cli.text.alignment import Alignment
 from s2s_cli.text.corpus import Pair, training_pairs
@@ -312,6 +314,16 @@ def test_texts_are_seen_again_in_any_chunks():
 )
 def test_a_pair_breaks_a_limit_beyond_it_and_not_at_it(limits, lengths, broken):
     assert limits.broken(Pair("same", "same"), *lengths) == broken
+
+
+def test_training_says_what_the_limits_left_out(dirty, capfd):
+    counts = Counts(7, uneven=2, identical=1)
+    TrainingView(None, None, None).show(DataReady(counts, None))
+    said = "7 (left out: 2 uneven in length, 1 with identical sides)"
+    assert said in capfd.readouterr().err
+    process = s2s("train", dirty.write(max_length_ratio=0.1), cwd=dirty.folder)
+    assert process.returncode == 1
+    assert "40 break data.max_length_ratio (0.1)." in process.err
 
 
 REPORT = """\
