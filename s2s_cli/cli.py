@@ -12,33 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
-from s2s_cli import __version__, console
+from s2s_cli import __version__, console, options
 from s2s_cli.errors import ExportError, S2SError
 from s2s_cli.export import FORMATS
 from s2s_cli.files import output
 from s2s_cli.interrupts import INTERRUPTED, stop_signals
-from s2s_cli.options import (
-    Alignments,
-    AsJson,
-    BatchSize,
-    BeamSize,
-    Checkpoint,
-    Errors,
-    InputFile,
-    LengthPenalty,
-    LongSources,
-    MaxLength,
-    MaxLengthRatio,
-    MaxSourceLength,
-    MinLength,
-    NBest,
-    OutputFile,
-    RunDirectory,
-    Scores,
-    Shortlist,
-    Texts,
-    Threads,
-)  # fmt: skip
 
 app = typer.Typer(
     name="s2s",
@@ -89,23 +67,12 @@ def _options(
 
 @app.command()
 def train(
-    config_file: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="A YAML file; see `s2s init`.")
-    ],
-    run: Annotated[
-        Path | None, typer.Option("--run", help="Run directory; runs/<name of CONFIG> by default.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Overrides a setting; repeatable."),
-    ] = None,
-    max_minutes: Annotated[
-        float | None, typer.Option("--max-minutes", help="Same as --set training.max_minutes=…")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Go on with a run after settings were changed.")
-    ] = False,
-    threads: Threads = None,
+    config_file: options.ConfigFile,
+    run: options.NewRun = None,
+    settings: options.Settings = None,
+    max_minutes: options.MaxMinutes = None,
+    force: options.Force = False,
+    threads: options.Threads = None,
 ) -> None:
     """Train a model; the same command again goes on where it stopped."""
     from s2s_cli import runtime
@@ -143,27 +110,51 @@ def train(
 
 
 @app.command()
+def check(
+    config_file: options.ConfigFile,
+    settings: options.Settings = None,
+    test_source: Annotated[str | None, typer.Option(help="Sources of a test set.")] = None,
+    test_target: Annotated[str | None, typer.Option(help="Their translations.")] = None,
+    as_json: options.AsJson = False,
+    threads: options.Threads = None,
+) -> None:
+    """Look for what is wrong with the corpora of a config; exit code 1 where training would fail."""
+    from s2s_cli.commands.check import check
+    from s2s_cli.config import load_config
+    from s2s_cli.schema import Files
+
+    if (test_source is None) != (test_target is None):
+        raise typer.BadParameter("--test-source and --test-target go together.")
+    test = Files(source=test_source, target=test_target) if test_source else None
+    config = load_config(config_file, tuple(settings or []))
+    report = check(config, test, threads=threads or os.cpu_count() or 1)
+    console.checked(report, as_json=as_json)
+    if not report.passes:
+        raise typer.Exit(1)
+
+
+@app.command()
 def translate(
-    run: RunDirectory,
-    text: Texts = None,
-    input_file: InputFile = "-",
-    output_file: OutputFile = "-",
-    beam_size: BeamSize = None,
-    n_best: NBest = None,
-    length_penalty: LengthPenalty = None,
-    shortlist: Shortlist = None,
-    min_length: MinLength = None,
-    max_length: MaxLength = None,
-    max_length_ratio: MaxLengthRatio = None,
-    max_source_length: MaxSourceLength = None,
-    long_sources: LongSources = None,
-    batch_size: BatchSize = None,
-    errors: Errors = "replace",
-    scores: Scores = False,
-    alignments: Alignments = False,
-    as_json: AsJson = False,
-    checkpoint: Checkpoint = "best",
-    threads: Threads = None,
+    run: options.RunDirectory,
+    text: options.Texts = None,
+    input_file: options.InputFile = "-",
+    output_file: options.OutputFile = "-",
+    beam_size: options.BeamSize = None,
+    n_best: options.NBest = None,
+    length_penalty: options.LengthPenalty = None,
+    shortlist: options.Shortlist = None,
+    min_length: options.MinLength = None,
+    max_length: options.MaxLength = None,
+    max_length_ratio: options.MaxLengthRatio = None,
+    max_source_length: options.MaxSourceLength = None,
+    long_sources: options.LongSources = None,
+    batch_size: options.BatchSize = None,
+    errors: options.Errors = "replace",
+    scores: options.Scores = False,
+    alignments: options.Alignments = False,
+    as_json: options.AsJsonLines = False,
+    checkpoint: options.Checkpoint = "best",
+    threads: options.Threads = None,
 ) -> None:
     """Translate sentences, a file, or stdin: one line out for every line in."""
     from s2s_cli import runtime
@@ -209,13 +200,13 @@ def translate(
 
 @app.command()
 def export(
-    run: RunDirectory,
+    run: options.RunDirectory,
     export_format: Annotated[str, typer.Option("--format", help="keras or saved_model.")],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Directory; RUN/export/FORMAT by default.")
     ] = None,
-    checkpoint: Checkpoint = "best",
-    threads: Threads = None,
+    checkpoint: options.Checkpoint = "best",
+    threads: options.Threads = None,
 ) -> None:
     """Write a model that others can load, and prove that it translates as the run does."""
     from s2s_cli import runtime
@@ -237,15 +228,15 @@ def export(
 
 @app.command()
 def evaluate(
-    run: RunDirectory,
+    run: options.RunDirectory,
     source: Annotated[str, typer.Option(help="File with a sentence a line.")],
     reference: Annotated[str, typer.Option(help="File with the translation of each line.")],
-    beam_size: BeamSize = None,
-    length_penalty: LengthPenalty = None,
-    shortlist: Shortlist = None,
-    batch_size: BatchSize = None,
-    checkpoint: Checkpoint = "best",
-    threads: Threads = None,
+    beam_size: options.BeamSize = None,
+    length_penalty: options.LengthPenalty = None,
+    shortlist: options.Shortlist = None,
+    batch_size: options.BatchSize = None,
+    checkpoint: options.Checkpoint = "best",
+    threads: options.Threads = None,
 ) -> None:
     """Score a run on a test set: BLEU and chrF, with sacreBLEU's signatures."""
     from s2s_cli import runtime

@@ -13,14 +13,9 @@ from pydantic import BaseModel, ValidationError
 
 from s2s_cli.errors import ConfigError
 from s2s_cli.schema import Config, Decoding
-
-KeyPath = tuple[str | int, ...]
+from s2s_cli.yaml_values import KeyPath, parse_yaml, read_yaml
 
 PATH_KEYS = ("source", "target", "tsv", "vectors")
-# No config that is written by people comes near; one that is not shall not fill the memory.
-MOST_BYTES = 1 << 20
-MOST_VALUES = 10_000
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
@@ -30,7 +25,7 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> Config:
     the working directory; the result holds absolute ones. Raises ConfigError
     with every mistake, each with its line.
     """
-    values, lines = _read(path)
+    values, lines = read_yaml(path)
     origins: dict[KeyPath, str] = {key: f"{path}:{line}" for key, line in lines.items()}
     _absolute_paths(values, path.parent)
     for override in overrides:
@@ -69,95 +64,6 @@ def dump_config(config: Config) -> str:
     )
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-3 as a string; people mean a number."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:float"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?$"),
-    list("-+.0123456789"),
-)
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    """The values of a YAML file, and the line on which each of them stands."""
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ConfigError(f"{path}: a config has {MOST_BYTES:,} bytes at most.")
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: there is no such file.",
-            "`s2s init` writes a starter config for a pair of files.",
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read as UTF-8 text: {error}.") from None
-    values, lines = _parse(text, str(path))
-    values = {} if values is None else values
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}:1: the file must hold sections such as `data:` and `model:`.")
-    return values, lines
-
-
-def _parse(text: str, place: str) -> tuple[Any, dict[KeyPath, int]]:
-    """What YAML text holds, and the line on which each value stands; for errors, `place` names it."""
-    lines: dict[KeyPath, int] = {}
-    try:
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            return _construct(loader, node, (), lines, place) if node else None, lines
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{place}:{line}: this is not valid YAML: {error.problem}.") from None
-    except RecursionError:
-        raise ConfigError(f"{place}: it is nested too deeply.") from None
-    except (yaml.YAMLError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{place}: this is not valid YAML: {reason}.") from None
-
-
-def _construct(
-    loader: _Loader, node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], file: str
-) -> Any:
-    lines.setdefault(path, node.start_mark.line + 1)
-    if len(lines) > MOST_VALUES:  # aliases of aliases make billions out of a few lines
-        raise ConfigError(f"{file}: a config has {MOST_VALUES:,} values at most.")
-    if isinstance(node, yaml.MappingNode):
-        mapping: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise ConfigError(f"{file}:{line}: the name of a setting must be a word.")
-            key = key_node.value
-            if key in mapping:
-                raise ConfigError(
-                    f"{file}:{line}: `{key}` stands here a second time;"
-                    f" the first is in line {lines[(*path, key)]}.",
-                    "Keep one of them.",
-                )
-            lines[(*path, key)] = line
-            mapping[key] = _construct(loader, value_node, (*path, key), lines, file)
-        return mapping
-    if isinstance(node, yaml.SequenceNode):
-        return [
-            _construct(loader, item, (*path, index), lines, file)
-            for index, item in enumerate(node.value)
-        ]
-    value = loader.construct_object(node, deep=True)
-    if isinstance(value, str) and _NO_TEXT.search(value):
-        line = node.start_mark.line + 1
-        raise ConfigError(f"{file}:{line}: {value!a} holds something that is no text.")
-    return value
-
-
 def _override(values: dict[str, Any], origins: dict[KeyPath, str], override: str) -> None:
     """Sets one `section.key=value`, where value is YAML."""
     key, equals, text = override.partition("=")
@@ -167,7 +73,7 @@ def _override(values: dict[str, Any], origins: dict[KeyPath, str], override: str
             f"--set {override}: this is not of the form key=value.",
             "Write, for example, --set training.optimizer.learning_rate=1e-3",
         )
-    value, _ = _parse(text, f"--set {key}")
+    value, _ = parse_yaml(text, f"--set {key}")
     holder = {path[-1]: value}
     _absolute_paths(holder, Path.cwd())
     section: Any = values

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -26,6 +28,7 @@ from s2s_cli.events import (
     Validated,
     VectorsMatched,
 )
+from s2s_cli.report import report_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from s2s_cli.evaluation import Score
     from s2s_cli.export.proof import Proof
     from s2s_cli.schema import Decoding
+    from s2s_cli.text.findings import Report
 
 
 def say(text: str = "", **style: Any) -> None:
@@ -207,6 +211,8 @@ def _counts(counts: Any) -> str:
         for number, what in (
             (counts.empty_side, "with an empty side"),
             (counts.too_long, "too long"),
+            (counts.uneven, "uneven in length"),
+            (counts.identical, "with identical sides"),
         )
         if number
     ]
@@ -252,6 +258,16 @@ def scores(found: list[Score]) -> None:
     """A table of scores on stdout."""
     for score in found:
         typer.echo(f"{score.name.upper():<5} {score.value:6.2f}  {score.signature}")
+
+
+def checked(report: Report, *, as_json: bool) -> None:
+    """What `s2s check` found, on stdout: for people, or one JSON object."""
+    if as_json:
+        typer.echo(json.dumps(asdict(report)))
+        return
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    for line, colour in report_lines(report):
+        typer.secho(line, fg=colour)
 
 
 def exported(output: Path, proof: Proof) -> None:

@@ -7,6 +7,11 @@ from typing import Annotated
 
 import typer
 
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; see `s2s init`.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Overrides a setting; repeatable."),
+]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="Processor threads; all of them by default.")
 ]
@@ -39,6 +44,16 @@ Errors = Annotated[
     str, typer.Option("--errors", help="What is not UTF-8: replace (by U+FFFD), or strict (stop).")
 ]
 Texts = Annotated[list[str] | None, typer.Argument(metavar="[TEXT]...", help="Sentences.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON object.")]
+NewRun = Annotated[
+    Path | None, typer.Option("--run", help="Run directory; runs/<name of CONFIG> by default.")
+]
+MaxMinutes = Annotated[
+    float | None, typer.Option("--max-minutes", help="Same as --set training.max_minutes=…")
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Go on with a run after settings were changed.")
+]
 InputFile = Annotated[
     str, typer.Option("-i", "--input", help="File with a sentence a line; - is stdin.")
 ]
@@ -50,4 +65,4 @@ Alignments = Annotated[
         "--alignments", help="Write which piece of the source each piece looked at, as i-j."
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Write a JSON object a line.")]
+AsJsonLines = Annotated[bool, typer.Option("--json", help="Write a JSON object a line.")]

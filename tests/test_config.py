@@ -147,3 +147,27 @@ def test_the_names_of_optimizers_and_initializers_are_those_of_keras():
     for name in InitializerName.__args__:
         config = {"value": 1.0} if name == "constant" else {}
         assert keras.initializers.get({"class_name": name, "config": config})
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (b"a: &a [*a, *a]\n", "it is nested too deeply."),
+        (b"a: &a [1,1,1,1,1,1,1,1,1,1]\n" + b"".join(
+            b"%c: &%c [%s]\n" % (new, new, b",".join([b"*%c" % old] * 10))
+            for old, new in zip(b"abcdefg", b"bcdefgh", strict=True)
+        ), "a config has 10,000 values at most."),
+        (b"[" * 5000, "it is nested too deeply."),
+        (b"? [x, y]\n: 1\n", ":1: the name of a setting must be a word."),
+        (b"data: {train: {tsv: \"a\\0b\"}}\n", r":1: 'a\x00b' holds something that is no text."),
+        (b"name: \"\\ud800\"\n", r":1: '\ud800' holds something that is no text."),
+        (b"data:\0\n", "this is not valid YAML: unacceptable character #x0000"),
+        (b"#" * (1 << 20) + b"\n", "a config has 1,048,576 bytes at most."),
+    ],
+)  # fmt: skip
+def test_a_config_from_anywhere_is_refused_with_a_message(tmp_path, text, complaint):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert str(path) in caught.value.message and complaint in caught.value.message

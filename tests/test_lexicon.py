@@ -4,6 +4,7 @@ import pytest
 from s2s_cli.errors import RunError
 from s2s_cli.schema import Tokenizer as TokenizerConfig
 from s2s_cli.text.corpus import Pair
+from s2s_cli.text.filters import Limits
 from s2s_cli.text.lexicon import Lexicon, learn_lexicon
 from s2s_cli.text.store import build_store
 from s2s_cli.text.tokenizer import EOS, UNK, learn
@@ -21,7 +22,7 @@ def words(tmp_path):
 @pytest.fixture
 def lexicon(tmp_path, words) -> Lexicon:
     rows = [Pair(source, target) for source, target in PAIRS]
-    store = build_store(tmp_path / "store", "key", rows, words, words, max_length=9, threads=1)
+    store = build_store(tmp_path / "store", "key", rows, words, words, limits=Limits(9), threads=1)
     return learn_lexicon(store, words.size, words.size, seed=1)
 
 

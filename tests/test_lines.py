@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from conftest import s2s
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,6 @@ from s2s_cli.commands.translate import Layout, Oddities, read_sentences, transla
 from s2s_cli.decoding.long_sources import parts
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.run import Run
-from tests.conftest import s2s
 
 ODD = [
     b"", b"   ", b"\t", b"\0", b"1 \0 2", b"1\r2", b"3 4\r", "\u2028\u2029\x85\x0b\x0c".encode(),

@@ -9,6 +9,7 @@ PACKAGE = ROOT / "s2s_cli"
 # The one way through the house. A module imports from its own stage and from earlier ones.
 STAGES = [
     ("errors", "schema"),
+    ("yaml_values",),
     ("config", "files", "arrays"),
     ("run",),
     ("runtime",),
@@ -20,10 +21,10 @@ STAGES = [
     ("evaluation",),
     ("export",),
     ("commands",),
+    ("report",),
     ("console",),
     ("interrupts",),
-    ("options",),
-    ("cli", "__main__"),
+    ("options", "cli", "__main__"),
 ]
 
 

@@ -7,6 +7,7 @@ from s2s_cli.errors import DataError
 from s2s_cli.schema import Corpus, Data, Tokenizer, Validation
 from s2s_cli.text.batches import make_batch, plan_epoch, plan_in_order
 from s2s_cli.text.corpus import Pair, read_lines, read_pairs, training_pairs, validation_pairs
+from s2s_cli.text.filters import Limits
 from s2s_cli.text.store import build_store, open_store
 from s2s_cli.text.tokenizer import BOS, EOS, PAD, learn, separate_punctuation
 
@@ -154,7 +155,7 @@ def tokenizer(tmp_path):
 
 def make_store(folder, pairs, tokenizer, max_length=50):
     return build_store(
-        folder / "store", "key", pairs, tokenizer, tokenizer, max_length=max_length, threads=1
+        folder / "store", "key", pairs, tokenizer, tokenizer, limits=Limits(max_length), threads=1
     )
 
 

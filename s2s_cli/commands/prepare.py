@@ -12,8 +12,9 @@ from s2s_cli.commands.settle import settings_without_paths
 from s2s_cli.errors import DataError, RunError
 from s2s_cli.events import TokenizerLearned
 from s2s_cli.run import Run
-from s2s_cli.schema import Config
-from s2s_cli.text.corpus import Pair, training_pairs, validation_pairs
+from s2s_cli.schema import Config, Data
+from s2s_cli.text.corpus import Pair, sentences, training_pairs, validation_pairs
+from s2s_cli.text.filters import Limits
 from s2s_cli.text.lexicon import Lexicon, learn_lexicon
 from s2s_cli.text.store import Counts, TokenStore, build_store, open_store
 from s2s_cli.text.tokenizer import Tokenizer, learn
@@ -39,7 +40,7 @@ def prepare_tokenizers(
             found[side] = Tokenizer.load(path, config.tokenizer.type)
             continue
         found[side] = learn(
-            _sentences(config, side),
+            sentences(training_pairs(config.data, config.training.seed), side),
             config.tokenizer,
             path,
             seed=config.training.seed,
@@ -49,15 +50,6 @@ def prepare_tokenizers(
     if shared:
         return Tokenizers(found["shared"], found["shared"])
     return Tokenizers(found["source"], found["target"])
-
-
-def _sentences(config: Config, side: str) -> Iterator[str]:
-    """The training sentences of a side, or of both."""
-    for pair in training_pairs(config.data, config.training.seed):
-        if side != "target" and pair.source:
-            yield pair.source
-        if side != "source" and pair.target:
-            yield pair.target
 
 
 def prepare_stores(
@@ -82,7 +74,7 @@ def prepare_stores(
             pairs,
             tokenizers.source,
             tokenizers.target,
-            max_length=data.max_length,
+            limits=Limits.of(data),
             threads=threads,
         )
         if opened.counts == Counts():
@@ -93,10 +85,8 @@ def prepare_stores(
             )
         if len(opened) == 0:
             raise DataError(
-                f"No sentence pair is left to use for {split}: {opened.counts.empty_side} have an"
-                f" empty side and {opened.counts.too_long} are longer than"
-                f" data.max_length ({data.max_length}).",
-                "Check the corpus, or raise data.max_length.",
+                f"No sentence pair is left to use for {split}: {_left_out(opened.counts, data)}.",
+                "Check the corpus with `s2s check`, or change these settings.",
             )
         return opened
 
@@ -104,6 +94,16 @@ def prepare_stores(
     if data.validation is None:
         return train_store, None
     return train_store, store("validation", validation_pairs(data, seed))
+
+
+def _left_out(counts: Counts, data: Data) -> str:
+    reasons = (
+        (counts.empty_side, "have an empty side"),
+        (counts.too_long, f"are longer than data.max_length ({data.max_length})"),
+        (counts.uneven, f"break data.max_length_ratio ({data.max_length_ratio})"),
+        (counts.identical, "are dropped by data.drop_identical"),
+    )
+    return ", ".join(f"{number} {what}" for number, what in reasons if number)
 
 
 def prepare_lexicon(run: Run, store: TokenStore, tokenizers: Tokenizers, seed: int) -> Lexicon:

@@ -13,7 +13,7 @@ from typing import TextIO
 from s2s_cli.decoding.translation import Translation
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.errors import ConfigError, DataError, S2SError
-from s2s_cli.text.corpus import raw_lines
+from s2s_cli.text.corpus import bare_lines, raw_lines
 
 # Lines that are sorted and translated together: enough to fill batches with
 # sentences of one length, few enough to show the first of them soon.
@@ -76,7 +76,7 @@ def read_sentences(
     """
     if errors not in ("replace", "strict"):
         raise ConfigError(f"--errors is {errors!r}; choose from replace, strict.")
-    lines = map(os.fsencode, texts) if texts else raw_lines(path)
+    lines = map(os.fsencode, texts) if texts else bare_lines(path)
     for number, line in enumerate(lines, start=1):
         try:
             yield line.decode("utf-8")

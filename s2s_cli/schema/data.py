@@ -72,6 +72,11 @@ class Data(Section):
     """What the model is judged by while it trains; null: nothing."""
     max_length: Count = 100
     """Pieces a side; longer pairs are counted and left out."""
+    max_length_ratio: Positive | None = None
+    """Pieces of the longer side for each of the shorter, at most; other pairs are counted and left
+    out. null: any."""
+    drop_identical: bool = False
+    """Leave out the pairs whose sides are the same text, and count them."""
 
     @model_validator(mode="before")
     @classmethod

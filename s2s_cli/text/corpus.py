@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import heapq
@@ -31,6 +32,15 @@ def training_pairs(data: Data, seed: int) -> Iterator[Pair]:
         for pair in read_pairs(corpus, index):
             if fraction is None or not is_held_out(pair.source, seed, fraction):
                 yield pair
+
+
+def sentences(pairs: Iterable[Pair], side: str) -> Iterator[str]:
+    """The sentences of a side, or of both where `side` is shared, to learn a vocabulary from."""
+    for pair in pairs:
+        if side != "target" and pair.source:
+            yield pair.source
+        if side != "source" and pair.target:
+            yield pair.target
 
 
 def validation_pairs(data: Data, seed: int) -> Iterator[Pair]:
@@ -91,7 +101,7 @@ def read_lines(path: str) -> Iterator[str]:
 
     Raises DataError, with file and line, for what cannot be read.
     """
-    for number, line in enumerate(raw_lines(path), start=1):
+    for number, line in enumerate(bare_lines(path), start=1):
         try:
             yield line.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -101,18 +111,28 @@ def read_lines(path: str) -> Iterator[str]:
             ) from None
 
 
-def raw_lines(path: str) -> Iterator[bytes]:
+def bare_lines(path: str) -> Iterator[bytes]:
     """The bytes of each line of a file, without its end and without a byte order mark.
 
-    Only a line feed ends a line, so that parallel files stay parallel.
+    Only a line feed ends a line, so that parallel files stay parallel. Raises DataError.
+    """
+    for number, line in enumerate(raw_lines(path), start=1):
+        if number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        yield line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def raw_lines(path: str) -> Iterator[bytes]:
+    """The lines of a file as they are, with line ends, decompressed where it ends in .gz.
+
+    `-` is stdin. Raises DataError for what cannot be read.
     """
     number = 0
     try:
         with _opened(path) as file:
-            for number, line in enumerate(file, start=1):
-                if number == 1:
-                    line = line.removeprefix(b"\xef\xbb\xbf")
-                yield line.removesuffix(b"\n").removesuffix(b"\r")
+            for line in file:
+                number += 1
+                yield line
     except FileNotFoundError:
         raise _missing(path) from None
     except (OSError, EOFError, ValueError, zlib.error) as error:
@@ -168,11 +188,12 @@ def _read_tsv(path: str, third_column: str) -> Iterator[tuple[str, str, float]]:
             )
         weight = 1.0
         if len(columns) > 2 and third_column == "weight":
-            weight = _weight(columns[2], f"{path}:{number}")
+            weight = parse_weight(columns[2], f"{path}:{number}")
         yield columns[0], columns[1], weight
 
 
-def _weight(text: str, place: str) -> float:
+def parse_weight(text: str, place: str) -> float:
+    """The weight that a third column holds; DataError where it holds something else."""
     try:
         weight = float(text)
     except ValueError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -20,6 +20,7 @@ import numpy as np
 
 from s2s_cli.files import replace_folder, sha256, write_text
 from s2s_cli.text.corpus import Pair
+from s2s_cli.text.filters import Limits
 from s2s_cli.text.tokenizer import Tokenizer
 
 CHUNK = 5_000
@@ -35,6 +36,8 @@ class Counts:
     pairs: int = 0
     empty_side: int = 0
     too_long: int = 0
+    uneven: int = 0
+    identical: int = 0
 
 
 @dataclass(frozen=True)
@@ -140,13 +143,13 @@ def build_store(
     source_tokenizer: Tokenizer,
     target_tokenizer: Tokenizer,
     *,
-    max_length: int,
+    limits: Limits,
     threads: int,
 ) -> TokenStore:
     """Encodes pairs into `folder`, which appears there whole or not at all.
 
-    Pairs with an empty side, or with a side of more than `max_length` pieces,
-    are counted and left out. `key` names what the store is made from.
+    Pairs that break a limit are counted and left out. `key` names what the store is
+    made from.
     """
     beside = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(beside, ignore_errors=True)
@@ -155,27 +158,19 @@ def build_store(
         side: "uint16" if tokenizer.size <= 2**16 else "int32"
         for side, tokenizer in (("source", source_tokenizer), ("target", target_tokenizer))
     }
-    counts = Counts()
+    counter: Counter[str] = Counter()
 
-    def encode(chunk: list[Pair]) -> tuple[int, list[_Row]]:
-        full = [pair for pair in chunk if pair.source and pair.target]
-        sources = source_tokenizer.encode([pair.source for pair in full])
-        targets = target_tokenizer.encode([pair.target for pair in full])
-        return len(chunk), list(zip(full, sources, targets, strict=True))
+    def encode(chunk: list[Pair]) -> list[_Row]:
+        sources = source_tokenizer.encode([pair.source for pair in chunk])
+        targets = target_tokenizer.encode([pair.target for pair in chunk])
+        return list(zip(chunk, sources, targets, strict=True))
 
     with _Writer(beside, dtypes) as writer:
-        for size, rows in _ahead(encode, _chunks(pairs), threads):
-            kept = [
-                row
-                for row in rows
-                if 0 < len(row[1]) <= max_length and 0 < len(row[2]) <= max_length
-            ]
-            writer.write(kept)
-            counts = Counts(
-                pairs=counts.pairs + len(kept),
-                empty_side=counts.empty_side + size - len(rows),
-                too_long=counts.too_long + len(rows) - len(kept),
-            )
+        for rows in _ahead(encode, _chunks(pairs), threads):
+            broken = [limits.broken(row[0], len(row[1]), len(row[2])) for row in rows]
+            writer.write([row for row, limit in zip(rows, broken, strict=True) if limit is None])
+            counter.update(limit or "pairs" for limit in broken)
+    counts = Counts(**counter)
     description = {"key": key, "counts": asdict(counts), "dtypes": dtypes, "sums": _sums(beside)}
     write_text(beside / "store.json", json.dumps(description) + "\n")
     replace_folder(beside, folder)

@@ -49,6 +49,7 @@ def make_data(folder: Path, pairs: list[tuple[str, str]], tokenizer: dict[str, A
     """A token store of these pairs, under one vocabulary for both sides."""
     from s2s_cli.schema import Tokenizer
     from s2s_cli.text.corpus import Pair
+    from s2s_cli.text.filters import Limits
     from s2s_cli.text.store import build_store
     from s2s_cli.text.tokenizer import learn
 
@@ -57,7 +58,9 @@ def make_data(folder: Path, pairs: list[tuple[str, str]], tokenizer: dict[str, A
     config = Tokenizer.model_validate(tokenizer)
     learned = learn(sentences, config, folder / "pieces.model", seed=1, threads=2)
     rows = [Pair(source, target, 1.0, 0) for source, target in pairs]
-    build_store(folder / "store", "benchmark", rows, learned, learned, max_length=100, threads=2)
+    build_store(
+        folder / "store", "benchmark", rows, learned, learned, limits=Limits(100), threads=2
+    )
     (folder / "types.json").write_text(json.dumps(learned.size), encoding="utf-8")
     return folder
 

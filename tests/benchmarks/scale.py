@@ -55,6 +55,7 @@ def store(folder: Path, threads: int) -> float:
     """Seconds from files to a finished token store."""
     from s2s_cli.schema import Files
     from s2s_cli.text.corpus import read_pairs
+    from s2s_cli.text.filters import Limits
     from s2s_cli.text.store import build_store
     from s2s_cli.text.tokenizer import Tokenizer
 
@@ -67,7 +68,7 @@ def store(folder: Path, threads: int) -> float:
         read_pairs(files),
         tokenizer,
         tokenizer,
-        max_length=100,
+        limits=Limits(100),
         threads=threads,
     )
     return time.perf_counter() - started

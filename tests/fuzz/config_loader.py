@@ -6,7 +6,9 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["s2s_cli.config", "s2s_cli.schema", "yaml"]):
+with atheris.instrument_imports(
+    include=["s2s_cli.config", "s2s_cli.yaml_values", "s2s_cli.schema", "yaml"]
+):
     from s2s_cli.config import dump_config, load_config
 
 from fuzz.harness import fuzz, scratch
