@@ -117,8 +117,10 @@ class TrainingView:
         )
 
     def _model_ready(self, event: ModelReady) -> None:
+        size = f", batches of {event.batch_tokens:,} tokens" if event.batch_tokens else ""
         self._line(
-            f"model             {event.architecture}, {event.parameters:,} parameters, {event.precision}"
+            f"model             {event.architecture}, {event.parameters:,} parameters,"
+            f" {event.precision}{size}"
         )
         for change in event.changes:
             self._line(f"changed           {change}")

@@ -52,6 +52,7 @@ class ModelReady:
     parameters: int
     architecture: str
     precision: str
+    batch_tokens: int | str | None
     step: int
     changes: tuple[str, ...]
 

@@ -15,6 +15,7 @@ from s2s_cli.errors import RunError
 from s2s_cli.run import Run
 from s2s_cli.schema import Config, FileFingerprint, Resolved
 from s2s_cli.text.corpus import fingerprint
+from s2s_cli.training.memory import fitting_batch_tokens
 
 # Settings that may differ when a run goes on: none of them touches a weight, though
 # those of decoding may move which checkpoint is the best.
@@ -98,6 +99,11 @@ def _resolved(config: Config, files: list[FileFingerprint]) -> Resolved:
     packages = ("tensorflow", "keras", "sentencepiece")
     return Resolved(
         precision=runtime.choose_precision(config.training.precision),
+        batch_tokens=(
+            fitting_batch_tokens(config, runtime.available_memory())
+            if config.training.batch_tokens == "auto"
+            else None
+        ),
         decay_steps=config.training.schedule.decay_steps or config.training.max_steps,
         files=files,
         versions={name: importlib.metadata.version(name) for name in packages},

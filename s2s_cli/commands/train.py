@@ -35,6 +35,7 @@ from s2s_cli.text.batches import Batch, Plan, batches, plan_epoch, plan_in_order
 from s2s_cli.text.store import TokenStore
 from s2s_cli.training import loop
 from s2s_cli.training.checkpoint import is_whole, load_checkpoint, save_checkpoint
+from s2s_cli.training.state import TrainingState
 from s2s_cli.training.step import TrainingStep, ValidationLoss
 
 EXPORT_SAMPLES = 100
@@ -92,7 +93,7 @@ class _Trainer:
         self._run, self._config, self._seq2seq, self._store = run, config, seq2seq, store
         self._training = config.resolved_training
         self._take_step = TrainingStep(seq2seq, self._training, tf.distribute.get_strategy())
-        self._state = loop.TrainingState(plan_key=_plan_key(config))
+        self._state = TrainingState(plan_key=_plan_key(config))
 
     def go_on_from(self, checkpoint: Path) -> None:
         """Puts weights, optimizer, state, and metrics where a checkpoint has them."""
@@ -117,6 +118,7 @@ class _Trainer:
             parameters=self._seq2seq.training_model.count_params(),
             architecture=self._config.model.architecture,
             precision=self._training.precision,
+            batch_tokens=self._training.batch_tokens,
             step=self._state.step,
             changes=changes,
         )
@@ -167,7 +169,7 @@ class _Trainer:
 def _plan_key(config: Config) -> str:
     """What the plans of the epochs are made from, as a short text."""
     assert config.resolved is not None
-    training = config.training
+    training = config.resolved_training
     made_from = {
         "data": settings_without_paths(config),
         "files": [file.sha256 for file in config.resolved.files],
@@ -177,7 +179,9 @@ def _plan_key(config: Config) -> str:
 
 
 def _plan(store: TokenStore, config: Config) -> Callable[[int], Plan]:
-    training = config.training
+    training = config.resolved_training
+    assert training.batch_tokens != "auto"
+    batch_tokens = training.batch_tokens
     weights = [corpus.mixing_weight for corpus in config.data.train]
 
     def plan(epoch: int) -> Plan:
@@ -185,7 +189,7 @@ def _plan(store: TokenStore, config: Config) -> Callable[[int], Plan]:
             store,
             seed=training.seed,
             epoch=epoch,
-            batch_tokens=training.batch_tokens,
+            batch_tokens=batch_tokens,
             batch_size=training.batch_size,
             mixing_weights=[w for w in weights if w is not None] or None,
         )

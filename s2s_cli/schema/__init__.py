@@ -110,6 +110,8 @@ class Resolved(Section):
 
     precision: Literal["float32", "bfloat16"]
     """What `auto` came to."""
+    batch_tokens: Count | None = None
+    """What `auto` came to."""
     decay_steps: Count | None = None
     """Where cosine comes down; a training that goes on longer keeps its curve."""
     files: list[FileFingerprint]
@@ -143,7 +145,9 @@ class Config(Section):
         schedule = self.training.schedule.model_copy(
             update={"decay_steps": self.resolved.decay_steps}
         )
-        found = {"schedule": schedule, "precision": self.resolved.precision}
+        found: dict[str, object] = {"schedule": schedule, "precision": self.resolved.precision}
+        if self.training.batch_tokens == "auto":
+            found["batch_tokens"] = self.resolved.batch_tokens
         return self.training.model_copy(update=found)
 
     @model_validator(mode="after")

@@ -64,8 +64,9 @@ class Training(Section):
     """Optimizer steps."""
     max_minutes: Positive | None = None
     """Minutes of training, validations counted, over all sessions of the run."""
-    batch_tokens: Count | None = 4096
-    """Padded tokens of the longer side in a batch; null where batch_size is set."""
+    batch_tokens: Count | Literal["auto"] | None = 4096
+    """Padded tokens of the longer side in a batch; null where batch_size is set. auto: 4096, or
+    as often halved as it takes to fit into half of the memory that is free."""
     batch_size: Count | None = None
     """Sentence pairs in a batch, instead of batch_tokens."""
     optimizer: Optimizer = Optimizer()

@@ -22,7 +22,7 @@ from s2s_cli.arrays import load_arrays
 from s2s_cli.errors import RunError
 from s2s_cli.files import flush_folder, replace_folder, sha256, write_text
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.training.loop import TrainingState
+from s2s_cli.training.state import TrainingState
 
 WEIGHTS, OPTIMIZER, STATE, CHECKSUMS = (
     "model.weights.h5",

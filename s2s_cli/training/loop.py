@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
 
 from s2s_cli.errors import RunError
 from s2s_cli.events import (
@@ -23,53 +22,13 @@ from s2s_cli.schema import Training
 from s2s_cli.text.batches import Batch, Plan, batches
 from s2s_cli.text.store import TokenStore
 from s2s_cli.training.schedules import learning_rate
+from s2s_cli.training.state import TrainingState, Window
 from s2s_cli.training.step import TrainingStep, means
 
 LOWER_IS_BETTER = ("loss", "perplexity")
 # What the learning rate is multiplied by when training goes back, and how often it may.
 SET_BACK_FACTOR = 0.5
 MOST_SET_BACKS = 3
-
-
-@dataclass
-class Window:
-    """Sums since the last line of the log; `steps` counts those that were taken."""
-
-    loss: float = 0.0
-    nll: float = 0.0
-    correct: float = 0.0
-    weight: float = 0.0
-    source_tokens: int = 0
-    target_tokens: int = 0
-    seconds: float = 0.0
-    steps: int = 0
-    skipped: int = 0
-
-
-@dataclass
-class TrainingState:
-    """Where a training stands, beside its weights and its optimizer.
-
-    (epoch, index) is the next batch, in plans that are made from what `plan_key` names;
-    `seconds` counts all sessions.
-    """
-
-    step: int = 0
-    epoch: int = 0
-    index: int = 0
-    plan_key: str = ""
-    seconds: float = 0.0
-    best: tuple[float, float] | None = None
-    best_step: int | None = None
-    validated_step: int = 0
-    validations_without_better: int = 0
-    plateau_loss: float | None = None
-    plateau_validations: int = 0
-    plateau_scale: float = 1.0
-    skipped_in_a_row: int = 0
-    set_backs: int = 0
-    rate_scale: float = 1.0
-    window: Window = field(default_factory=Window)
 
 
 class StoppedError(Exception):
@@ -153,7 +112,10 @@ class _Session:
         """Takes one step and moves the position on."""
         state, window, started = self._state, self._state.window, time.monotonic()
         state.step += 1
-        sums = take_step(batch, state.step, self._learning_rate())
+        try:
+            sums = take_step(batch, state.step, self._learning_rate())
+        except MemoryError:
+            raise self._short_of_memory(batch) from None
         is_taken = sums.pop("is_finite") == 1
         index = state.index
         # What is told of this step is told of its epoch, though the position moves on.
@@ -177,6 +139,14 @@ class _Session:
         if window.steps + window.skipped >= self._training.log_steps:
             yield self.progress()
 
+    def _short_of_memory(self, batch: Batch) -> RunError:
+        setting = "batch_tokens" if self._training.batch_size is None else "batch_size"
+        return RunError(
+            f"memory is too short for step {self._state.step}: {_size(batch)}.",
+            f"Lower training.{setting} ({getattr(self._training, setting)}) or data.max_length; with"
+            " --force, the same command then goes on from the last checkpoint.",
+        )
+
     def has_diverged(self) -> bool:
         """Whether too many steps in a row were skipped."""
         return self._state.skipped_in_a_row > self._training.max_skipped_steps
@@ -188,9 +158,7 @@ class _Session:
         if self._saved_step == 0 or state.set_backs == MOST_SET_BACKS:
             raise RunError(
                 f"the loss or its gradient is not finite, in {state.skipped_in_a_row} steps in a"
-                f" row up to step {state.step} ({place}, {len(batch.source_ids)} pairs of up to"
-                f" {batch.source_ids.shape[1]} source and {batch.target_out_ids.shape[1]} target"
-                " pieces).",
+                f" row up to step {state.step} ({place}, {_size(batch)}).",
                 "Lower training.optimizer.learning_rate or clip_norm, or raise schedule.warmup_steps,"
                 " and train in another directory.",
             )
@@ -286,7 +254,14 @@ class _Session:
         """Scores the model; returns whether it is the best so far."""
         assert self._validate is not None
         state = self._state
-        result = self._validate(state.step)
+        try:
+            result = self._validate(state.step)
+        except MemoryError:
+            raise RunError(
+                f"memory is too short for the validation at step {state.step}.",
+                "Lower decoding.batch_size or decoding.beam_size; the same command then goes on from"
+                " the last checkpoint.",
+            ) from None
         cost = self._cost(result.metrics)
         is_best = math.isfinite(sum(cost)) and (state.best is None or cost < state.best)
         if is_best:
@@ -314,3 +289,8 @@ class _Session:
         if state.plateau_validations >= schedule.patience:
             state.plateau_scale *= schedule.factor
             state.plateau_validations = 0
+
+
+def _size(batch: Batch) -> str:
+    sides = batch.source_ids.shape[1], batch.target_out_ids.shape[1]
+    return f"{len(batch.source_ids)} pairs of up to {sides[0]} source and {sides[1]} target pieces"

@@ -63,11 +63,14 @@ class TrainingStep:
         """Takes step `step` and returns the sums of `cross_entropy` over the global batch.
 
         `is_finite` is 0 where the loss or the gradient was not finite; the step is then
-        not taken.
+        not taken. Raises MemoryError.
         """
         self.optimizer.learning_rate = learning_rate
         weight = tf.constant(max(float(batch.weights.sum()), 1e-9), tf.float32)
-        sums = self._compiled(self._dealt(batch), weight, tf.constant(step, tf.int64))
+        try:
+            sums = self._compiled(self._dealt(batch), weight, tf.constant(step, tf.int64))
+        except tf.errors.ResourceExhaustedError:
+            raise MemoryError from None
         return {name: float(value) for name, value in sums.items()}
 
     def _dealt(self, batch: Batch) -> Any:
@@ -160,13 +163,16 @@ class ValidationLoss:
         self._compiled = tf.function(sums, input_signature=[BATCH], autograph=False)
 
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """`loss` in nats a token, `perplexity`, and `token_accuracy` in 0..1."""
+        """`loss` in nats a token, `perplexity`, and `token_accuracy` in 0..1. Raises MemoryError."""
         totals = {"loss": 0.0, "correct": 0.0, "weight": 0.0}
         for batch in batches:
             arrays = {name: tf.constant(array) for name, array in batch.arrays().items()}
-            for name, value in self._compiled(arrays).items():
-                if name in totals:
-                    totals[name] += float(value)
+            try:
+                sums = self._compiled(arrays)
+            except tf.errors.ResourceExhaustedError:
+                raise MemoryError from None
+            for name in totals:
+                totals[name] += float(sums[name])
         return means(totals["loss"], totals["correct"], totals["weight"])
 
 
