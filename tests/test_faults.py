@@ -1,0 +1,28 @@
+"""The short form of `make faults`: a few of each kind."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+FEW = ("--operations", "70", "--damages", "4", "--disks", "2", "--kills", "3")
+
+
+def test_nothing_is_lost_or_different_after_kills_damages_and_full_disks():
+    process = subprocess.run(
+        [sys.executable, "-m", "faults", *FEW],
+        env={**os.environ, "PYTHONPATH": f"{TESTS.parent}:{TESTS}", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr[-3000:]
+    rows = process.stdout.splitlines()
+    assert [re.split(r"\s{2,}", row)[0] for row in rows] == [
+        "ended at a change of the disk", "damaged", "full disk", "read-only disk",
+        "killed at random moments",
+    ]  # fmt: skip
+    # A disk can be mounted by root alone; elsewhere those rows say so.
+    assert all(row.endswith("; 0 wrong") or "no disk can be mounted" in row for row in rows), rows
