@@ -1,8 +1,10 @@
 """One line out for every line in, whatever is in it."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import s2s
@@ -134,3 +136,23 @@ def test_a_broken_pipe_ends_quietly(trained, tmp_path):
     process = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
     assert process.stdout.count(b"\n") == 1
     assert process.stderr == b""
+
+
+def test_an_interrupted_translation_leaves_nothing_behind(trained, tmp_path):
+    (tmp_path / "in").write_text("1 2 3 4 5 6 7\n" * 200_000)
+    command = [
+        sys.executable,
+        "-m",
+        "s2s_cli",
+        "translate",
+        str(trained),
+        "-i",
+        str(tmp_path / "in"),
+    ]
+    process = subprocess.Popen([*command, "-o", str(tmp_path / "out")], stderr=subprocess.PIPE)
+    while not list(tmp_path.glob(".out*")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate()[1] == b"" and process.returncode == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
