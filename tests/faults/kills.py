@@ -7,13 +7,11 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from faults.trial import Tally, forked
+from faults.trial import Fork, Tally, forked
 
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 # What changes the disk.
@@ -46,25 +44,23 @@ def _one_life(
     config: Path, run: Path, tally: Tally, chooser: random.Random, longest: float
 ) -> bool:
     """Whether the training ended before the signal came, within `longest` seconds."""
-    command = [sys.executable, "-m", "s2s_cli", "train", str(config), "--run", str(run)]
     kind = chooser.choice(SIGNALS)
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
-    try:
-        timeout = None if longest == math.inf else chooser.uniform(0.0, longest)
-        said = process.communicate(timeout=timeout)[1]
-    except subprocess.TimeoutExpired:
-        process.send_signal(kind)
+    program = Fork.start(["train", str(config), "--run", str(run)])
+    sent = 0.0
+    if longest < math.inf and program.goes_on_for(chooser.uniform(0.0, longest)):
+        os.kill(program.process, kind)
         sent = time.monotonic()
-        said = process.communicate()[1]
+    code, said = program.end()
+    if sent:
         tally.counts[kind.name] += 1
         if kind != signal.SIGKILL:
             tally.slowest_stop = max(tally.slowest_stop, time.monotonic() - sent)
-    # A signal that comes before Python has begun, or after it has ended, has its own code.
+    # A signal that comes before its handler is set ends the process by itself.
     allowed = {0, -kind} if kind == signal.SIGKILL else {0, 130, -kind}
-    if b"Traceback" in said or process.returncode not in allowed:
+    if "Traceback" in said or code not in allowed:
         tally.counts["traceback"] += 1
-        tally.wrong.append(f"{kind.name}: exit code {process.returncode}: {said[-400:]!r}")
-    return process.returncode == 0
+        tally.wrong.append(f"{kind.name}: exit code {code}: {said[-400:]!r}")
+    return code == 0
 
 
 def at_file_operations(config: Path, folder: Path, expected: dict[str, bytes], every: int) -> Tally:

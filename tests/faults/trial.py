@@ -8,6 +8,7 @@ import json
 import os
 import random
 import sys
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -114,22 +115,45 @@ def _weights(file: h5py.File, prefix: str) -> dict[str, bytes]:
     return found
 
 
-def forked(arguments: list[str], before: Callable[[], None] = lambda: None) -> tuple[int, str]:
-    """Runs the program in a fork of this process, which has imported TensorFlow but not begun it.
+@dataclass
+class Fork:
+    """The program in a fork of this process, which has imported TensorFlow but not begun it."""
 
-    `before` is called in the fork. Returns the exit code and what it said on stderr.
-    """
-    readable, writable = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(readable)
-        os.dup2(writable, 2)
-        sys.stderr = io.TextIOWrapper(os.fdopen(2, "wb", 0, closefd=False), write_through=True)
-        os._exit(_run(arguments, before))
-    os.close(writable)
-    with os.fdopen(readable, encoding="utf-8", errors="replace") as said:
-        text = said.read()
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
+    process: int
+    stderr: int
+
+    @classmethod
+    def start(cls, arguments: list[str], before: Callable[[], None] = lambda: None) -> Fork:
+        """Starts it; `before` is called in the fork."""
+        readable, writable = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(readable)
+            os.dup2(writable, 2)
+            sys.stderr = io.TextIOWrapper(os.fdopen(2, "wb", 0, closefd=False), write_through=True)
+            os._exit(_run(arguments, before))
+        os.close(writable)
+        return cls(child, readable)
+
+    def goes_on_for(self, seconds: float) -> bool:
+        """Whether it has not ended after so many seconds."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if os.waitid(os.P_PID, self.process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                return False
+            time.sleep(min(0.02, left))
+        return True
+
+    def end(self) -> tuple[int, str]:
+        """Waits for its end; the exit code, and what it said on stderr."""
+        with os.fdopen(self.stderr, encoding="utf-8", errors="replace") as said:
+            text = said.read()
+        return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1]), text
+
+
+def forked(arguments: list[str], before: Callable[[], None] = lambda: None) -> tuple[int, str]:
+    """Runs the program in a fork to its end: the exit code, and what it said on stderr."""
+    return Fork.start(arguments, before).end()
 
 
 def _run(arguments: list[str], before: Callable[[], None]) -> int:
