@@ -23,7 +23,8 @@ class Cell(NamedTuple):
     """What one position does, and its gradient.
 
     forward(projected (B,G×U), inner (B,G×U), states) → new states, and what the
-    gradient needs of them (kept).
+    gradient needs of them (kept), all in float32; the first two in the precision of the
+    products.
     factors(kept, states before, mask), each of them of all positions at once → what
     `backward` multiplies with. Where mask (T,B,1) is 0, gradients pass by.
     backward(factors, gradients of the new states) → gradients of projected, of inner,
@@ -37,7 +38,8 @@ class Cell(NamedTuple):
 
 
 def _lstm_forward(projected: Tensor, inner: Tensor, states: Tensors) -> tuple[Tensors, Tensors]:
-    gates = tf.sigmoid(projected + inner)
+    # Added as they are, which becomes a part of the product.
+    gates = tf.sigmoid(tf.cast(inner + projected, tf.float32))
     i, f, g, o = tf.split(gates, 4, axis=-1)
     cell = f * states[1] + i * _tanh_of_half(g)
     return [o * tf.tanh(cell), cell], [gates]
@@ -55,22 +57,16 @@ def _lstm_factors(kept: Tensors, states: Tensors, mask: Tensor | None) -> Tensor
         by_cell = [factor * mask for factor in by_cell]
         of_cell, of_output = of_cell * mask, of_output * mask
         f, passed = f * mask + (1 - mask), [1 - mask]
-    by_hidden = [of_cell * factor for factor in by_cell]
-    return [
-        tf.stack([*by_cell, tf.zeros_like(f)], axis=2),
-        tf.stack([*by_hidden, of_output], axis=2),
-        of_cell,
-        f,
-        *passed,
-    ]
+    return [tf.concat([*by_cell, of_output], axis=2), of_cell, f, *passed]
 
 
 def _lstm_backward(factors: Tensors, gradients: Tensors) -> tuple[Tensor, Tensor, Tensors]:
-    by_cell, by_hidden, of_cell, forget, *passed = factors
+    by_gate, of_cell, forget, *passed = factors
     hidden, cell = gradients
-    gates = _side_by_side(cell[:, None] * by_cell + hidden[:, None] * by_hidden)
+    cell += hidden * of_cell
+    gates = tf.concat([cell, cell, cell, hidden], axis=1) * by_gate
     direct = hidden * passed[0] if passed else 0.0
-    return gates, gates, [direct, (cell + hidden * of_cell) * forget]
+    return gates, gates, [direct, cell * forget]
 
 
 def _tanh_of_half(sigmoid: Tensor) -> Tensor:
@@ -80,7 +76,7 @@ def _tanh_of_half(sigmoid: Tensor) -> Tensor:
 
 def _gru_forward(projected: Tensor, inner: Tensor, states: Tensors) -> tuple[Tensors, Tensors]:
     (z, r, candidate), (inner_z, inner_r, inner_candidate) = (
-        tf.split(tensor, 3, axis=-1) for tensor in (projected, inner)
+        tf.split(tf.cast(tensor, tf.float32), 3, axis=-1) for tensor in (projected, inner)
     )
     z, r = tf.sigmoid(z + inner_z), tf.sigmoid(r + inner_r)
     candidate = tf.tanh(candidate + r * inner_candidate)
@@ -96,8 +92,8 @@ def _gru_factors(kept: Tensors, states: Tensors, mask: Tensor | None) -> Tensors
         z = z * mask + (1 - mask)
     of_r = of_candidate * inner_candidate * r * (1 - r)
     return [
-        tf.stack([of_z, of_r, of_candidate], axis=2),
-        tf.stack([of_z, of_r, of_candidate * r], axis=2),
+        tf.concat([of_z, of_r, of_candidate], axis=2),
+        tf.concat([of_z, of_r, of_candidate * r], axis=2),
         z,
     ]
 
@@ -105,11 +101,8 @@ def _gru_factors(kept: Tensors, states: Tensors, mask: Tensor | None) -> Tensors
 def _gru_backward(factors: Tensors, gradients: Tensors) -> tuple[Tensor, Tensor, Tensors]:
     projected, inner, passed = factors
     (hidden,) = gradients
-    return (
-        _side_by_side(hidden[:, None] * projected),
-        _side_by_side(hidden[:, None] * inner),
-        [hidden * passed],
-    )
+    gates = tf.concat([hidden, hidden, hidden], axis=1)
+    return gates * projected, gates * inner, [hidden * passed]
 
 
 LSTM_CELL = Cell(_lstm_forward, _lstm_factors, _lstm_backward, kept=1)
@@ -167,17 +160,14 @@ def _forwards(
 ) -> tuple[Tensors, Tensors, Tensors]:
     """The last states; the states behind each position, (T,B,U); what the gradient needs."""
     length = tf.shape(projected)[0]
-    times_kernel = times(kernel)
-    inputs, masks = _rows(projected), None if mask is None else _rows(mask)
+    times_kernel, bias = times(kernel), tf.cast(bias, kernel.dtype)
 
     def advance(position: Tensor, states: Tensors, after: Any, kept: Any) -> Any:
         hidden = tf.cast(states[0], kernel.dtype)
-        inner = times_kernel(hidden)
-        new, values = cell.forward(
-            tf.cast(inputs.read(position), tf.float32), tf.cast(inner, tf.float32) + bias, states
-        )
-        if masks is not None:
-            present = masks.read(position)
+        inner = tf.nn.bias_add(times_kernel(hidden), bias)
+        new, values = cell.forward(projected[position], inner, states)
+        if mask is not None:
+            present = mask[position]
             new = [tf.where(present, a, b) for a, b in zip(new, states, strict=True)]
         after = [array.write(position, state) for array, state in zip(after, new, strict=True)]
         kept = [array.write(position, value) for array, value in zip(kept, values, strict=True)]
@@ -198,14 +188,13 @@ def _backwards(
 ) -> tuple[Tensor, Tensor, Tensors]:
     """Gradients of projected and of inner, (T,B,G×U), and of the first states."""
     length = tf.shape(of_hidden)[0]
-    above, by_position = _rows(of_hidden), [_rows(factor) for factor in factors]
     times_transposed = times(tf.transpose(kernel))
     is_one = cell is LSTM_CELL  # where projected and inner are added, so are their gradients
 
     def retreat(position: Tensor, gradients: Tensors, arrays: Tensors) -> Any:
         of_projected, of_inner, of_states = cell.backward(
-            [array.read(position) for array in by_position],
-            [gradients[0] + above.read(position), *gradients[1:]],
+            [factor[position] for factor in factors],
+            [gradients[0] + of_hidden[position], *gradients[1:]],
         )
         of_inner = tf.cast(of_inner, kernel.dtype)
         of_states[0] += tf.cast(times_transposed(of_inner), tf.float32)
@@ -239,15 +228,6 @@ def _arrays(count: int, length: Tensor, dtype: Any = tf.float32) -> Tensors:
     return [tf.TensorArray(dtype, size=length) for _ in range(count)]
 
 
-def _rows(stack: Tensor) -> Any:
-    return tf.TensorArray(stack.dtype, tf.shape(stack)[0]).unstack(stack)
-
-
 def _flat(tensor: Tensor) -> Tensor:
     """(T,B,D) as (T×B,D)."""
     return tf.reshape(tensor, [-1, tensor.shape[-1]])
-
-
-def _side_by_side(gates: Tensor) -> Tensor:
-    """(B,G,U) as (B,G×U)."""
-    return tf.reshape(gates, [-1, gates.shape[1] * gates.shape[2]])
