@@ -25,6 +25,9 @@ LengthPenalty = Annotated[
 ]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", help="decoding.batch_size")]
 Shortlist = Annotated[int | None, typer.Option("--shortlist", help="decoding.shortlist")]
+Precision = Annotated[
+    str | None, typer.Option("--precision", help="decoding.precision: auto, float32, bfloat16.")
+]
 RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a trained run.")]
 NBest = Annotated[
     int | None, typer.Option("--n-best", help="decoding.n_best; written as Moses does from 2 on.")

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from s2s_cli.decoding.translator import Translator, load_model, pad_sources
 from s2s_cli.run import Run
@@ -54,6 +55,32 @@ def test_a_shortlist_leaves_out_what_it_does_not_hold(trained):
     source_ids = narrow._source.encode(["7 7"])[0]
     allowed = {narrow._pieces[i] for i in narrow._lexicon.likeliest[source_ids, 0]}
     assert translation.tokens and set(translation.tokens) <= allowed | {"<unk>"}
+
+
+@pytest.mark.parametrize("search", [{}, {"beam_size": 4}, {"beam_size": 4, "shortlist": 64}])
+def test_what_is_found_in_bfloat16_is_nearly_as_probable_in_float32(trained, search):
+    """Its products are rounded to 8 bits; rounded sums of them would be far off."""
+    seq2seq, source, _ = load_model(Run(trained), Run(trained).config(), "best")
+    sources = [ids for ids in source.encode(SENTENCES) if ids]
+    found = translator(trained, precision="bfloat16", **search).search(sources)
+    whole = translator(trained, **search).search(sources)
+    for ids, (rounded,), (exact,) in zip(sources, found, whole, strict=True):
+        said = log_probability(seq2seq, ids, rounded.ids)
+        assert rounded.log_probability == pytest.approx(said, rel=0.02)
+        assert said / len(rounded.ids) > exact.log_probability / len(exact.ids) - 0.1
+
+
+def test_weights_in_bfloat16_are_those_of_the_checkpoint_rounded(trained):
+    config = Run(trained).config()
+    whole, half = (
+        load_model(Run(trained), config, "best", precision)[0].training_model.weights
+        for precision in ("float32", "bfloat16")
+    )
+    for a, b in zip(whole, half, strict=True):
+        if "seed" not in a.path:
+            assert b.dtype == "bfloat16"
+            expected = tf.cast(tf.cast(a.value, tf.bfloat16), tf.float32)
+            np.testing.assert_array_equal(tf.cast(b.value, tf.float32), expected)
 
 
 def test_every_piece_is_aligned_to_a_piece_of_the_source(trained):

@@ -50,10 +50,12 @@ def export(
 
 
 def _searched(decoding: Decoding, export_format: str) -> Decoding:
-    """The search that an artefact does: over all types, and greedy in a program for reading."""
+    """The search that an artefact does: in float32, over all types, and greedy in a program
+    for reading."""
     greedy = {"beam_size": 1, "n_best": 1, "min_length": 0}
     changes = greedy if export_format == "keras" else {"n_best": 1}
-    return decoding.model_copy(update={**changes, "shortlist": None})
+    everywhere = {"shortlist": None, "precision": "float32"}
+    return decoding.model_copy(update={**changes, **everywhere})
 
 
 def _require_replaceable(output: Path) -> None:

@@ -15,6 +15,7 @@ from s2s_cli.decoding.translation import Translation
 from s2s_cli.model.recurrent import Tensors
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import Run
+from s2s_cli.runtime import choose_precision
 from s2s_cli.schema import Config, Decoding
 from s2s_cli.text.lexicon import Lexicon
 from s2s_cli.text.tokenizer import EOS, SPECIAL_TOKENS, UNK, Tokenizer
@@ -63,12 +64,13 @@ class Translator:
     def from_run(
         cls, run: Run, checkpoint: str = "best", decoding: Decoding | None = None
     ) -> Translator:
-        """The translator of a trained run, in float32."""
+        """The translator of a trained run, in the precision of `decoding`."""
         config = run.config()
         decoding = decoding or config.decoding
         if decoding.max_source_length is None:
             decoding = decoding.model_copy(update={"max_source_length": config.data.max_length})
-        seq2seq, source, target = load_model(run, config, checkpoint)
+        precision = choose_precision(decoding.precision)
+        seq2seq, source, target = load_model(run, config, checkpoint, precision)
         lexicon = None
         if decoding.shortlist:
             lexicon = Lexicon.load(run.lexicon_file, source.size, target.size)
@@ -189,6 +191,8 @@ def search_of(
         if allowed is not None:
             constants["allowed"] = allowed
         limits = length_limits(source_ids, decoding.max_length, decoding.max_length_ratio)
+        # The sums of a recurrence are kept in float32, whatever the products are taken in.
+        state = {name: tf.cast(value, tf.float32) for name, value in encoded.state.items()}
         find = Search(
             step_of(seq2seq, decoding.beam_size, candidates),
             beam_size=decoding.beam_size,
@@ -196,7 +200,7 @@ def search_of(
             min_length=decoding.min_length,
             drops=drops,
         )
-        return find(encoded.state, constants, limits)
+        return find(state, constants, limits)
 
     return search
 
@@ -233,13 +237,15 @@ def pad_sources(sources: Sequence[Sequence[int]]) -> np.ndarray:
 
 
 def load_model(
-    run: Run, config: Config, checkpoint: str, *, plain: bool = False
+    run: Run, config: Config, checkpoint: str, precision: str = "float32", *, plain: bool = False
 ) -> tuple[Seq2Seq, Tokenizer, Tokenizer]:
-    """The model of a checkpoint, in float32, and its source and target tokenizers."""
+    """The model of a checkpoint, to be asked only, and its source and target tokenizers."""
     folder = run.find_checkpoint(checkpoint)
     source, target = load_tokenizers(run, config, checksums(folder))
     require_known_size(folder, config.model, source.size, target.size)
-    seq2seq = Seq2Seq(config.model, source.size, target.size, plain=plain)
+    seq2seq = Seq2Seq(
+        config.model, source.size, target.size, precision, trains=False, plain=plain
+    )
     load_weights(folder, seq2seq)
     return seq2seq, source, target
 

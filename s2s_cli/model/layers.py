@@ -49,15 +49,16 @@ class _Hoisted:
         return last[0], tf.transpose(hidden, (1, 0, 2)), last
 
     def stepper(self) -> Callable[[Tensor, Tensors], Tensors]:
-        """What stands in for the layer in a search: (sequences (B,1,E), states) → as the layer.
+        """What stands in for the layer in a search: (sequences (B,1,E), states) → as the layer,
+        but with states in float32.
 
         What all positions have in common is computed once, where this is called.
         """
         advance = self._advancer()
 
         def step(sequences: Tensor, initial_state: Tensors) -> Tensors:
-            states = advance(sequences[:, 0], list(initial_state))
-            return [states[0][:, None], *states]
+            states = advance(sequences[:, 0], [tf.cast(s, tf.float32) for s in initial_state])
+            return [tf.cast(states[0], sequences.dtype)[:, None], *states]
 
         return step
 
@@ -83,8 +84,9 @@ class LSTM(_Hoisted, keras.layers.LSTM):
         times_both = times(tf.concat([kernel, recurrent], axis=0))
 
         def advance(inputs: Tensor, states: Tensors) -> Tensors:
-            gates = times_both(tf.concat([inputs, states[0]], axis=1)) + bias
-            i, f, g, o = tf.split(gates, 4, axis=1)
+            hidden = tf.cast(states[0], inputs.dtype)
+            gates = tf.nn.bias_add(times_both(tf.concat([inputs, hidden], axis=1)), bias)
+            i, f, g, o = tf.split(tf.cast(gates, tf.float32), 4, axis=1)
             cell = tf.sigmoid(f) * states[1] + tf.sigmoid(i) * tf.tanh(g)
             return [tf.sigmoid(o) * tf.tanh(cell), cell]
 
@@ -107,8 +109,10 @@ class GRU(_Hoisted, keras.layers.GRU):
         times_kernel, times_recurrent = times(kernel), times(recurrent)
 
         def advance(inputs: Tensor, states: Tensors) -> Tensors:
-            projected = times_kernel(inputs) + bias
-            inner = times_recurrent(states[0]) + recurrent_bias
+            projected = tf.nn.bias_add(times_kernel(inputs), bias)
+            inner = tf.nn.bias_add(
+                times_recurrent(tf.cast(states[0], inputs.dtype)), recurrent_bias
+            )
             return GRU_CELL.forward(projected, inner, states)[0]
 
         return advance

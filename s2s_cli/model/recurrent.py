@@ -121,7 +121,8 @@ class RecurrentLayers:
         """hidden (B,T,H) → logits (B,T,V) float32, or (B,T,C) with `output_weights`."""
         if weights is not None:
             kernel, bias = weights
-            return ops.matmul(ops.cast(hidden, "float32"), kernel) + bias
+            product = ops.matmul(hidden, ops.cast(kernel, hidden.dtype))
+            return ops.cast(product, "float32") + ops.cast(bias, "float32")
         if self.output is None:
             return ops.cast(self.target_embedding(hidden, reverse=True), "float32")
         return ops.cast(self.output(hidden), "float32")
@@ -202,10 +203,13 @@ class RecurrentLayers:
         # Keras draws the kernels of all gates as one wide matrix, which leaves each
         # of them too small; these scales are those of a matrix a gate.
         gates = 4 if self.config.architecture == "lstm" else 3
+        orthogonal = keras.initializers.Orthogonal(gain=gates**0.5)
+        # Weights in bfloat16 are loaded, never drawn, and TensorFlow has no QR for them.
+        is_drawn = keras.config.dtype_policy().variable_dtype == "float32"
         return kind(
             units,
             kernel_initializer=keras.initializers.VarianceScaling(1.0, "fan_in", "uniform"),
-            recurrent_initializer=keras.initializers.Orthogonal(gain=gates**0.5),
+            recurrent_initializer=orthogonal if is_drawn else "zeros",
             return_sequences=True,
             return_state=True,
             # An exported graph runs where there is no GPU, too.

@@ -31,10 +31,14 @@ class Seq2Seq:
         target_types: int,
         precision: str = "float32",
         *,
+        trains: bool = True,
         plain: bool = False,
     ):
-        """`plain` makes it of Keras's own layers alone, for those who have no others."""
-        with _precision(precision):
+        """Products are taken in `precision`; what is not trained holds its weights in it too.
+
+        `plain` makes it of Keras's own layers alone, for those who have no others.
+        """
+        with _precision(f"mixed_{precision}" if trains and precision != "float32" else precision):
             self.layers = RecurrentLayers(config, source_types, target_types, plain=plain)
             self._build()
 
@@ -84,10 +88,10 @@ def _inputs_like(tensors: Tensors) -> Tensors:
 
 
 @contextmanager
-def _precision(name: str) -> Iterator[None]:
-    """Layers made here compute in float32 or bfloat16; their weights are float32."""
+def _precision(policy: str) -> Iterator[None]:
+    """Layers made here have this dtype policy; `mixed` ones hold float32 weights."""
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if name == "bfloat16" else "float32")
+    keras.config.set_dtype_policy(policy)
     try:
         yield
     finally:

@@ -65,6 +65,9 @@ class Decoding(Section):
     """Target types that are scored for each piece of the source, beside some that are
     frequent; null: all types are. The run learns from its corpus which they are.
     Probabilities are then those among these types."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Of weights and products; auto is bfloat16 where the processor has instructions for it,
+    which is faster, and rounds: one translation in some becomes another, not a worse one."""
     min_length: Annotated[int, Field(ge=0)] = 0
     """Pieces of a translation, at least, unless max_length or the ratio allow fewer."""
     max_length: Count = 200

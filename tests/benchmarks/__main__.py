@@ -141,8 +141,9 @@ def _bare_cases(asked: argparse.Namespace, folder: Path) -> Iterator[tuple]:
 def _decoding_cases(asked: argparse.Namespace) -> Iterator[tuple]:
     from benchmarks import peers
 
-    for beam_size, shortlist in itertools.product((1, 5), (None, 64)):
-        decoding = {"beam_size": beam_size, "shortlist": shortlist}
+    searches = itertools.product(asked.precision, (1, 5), (None, 64))
+    for precision, beam_size, shortlist in searches:
+        decoding = {"precision": precision, "beam_size": beam_size, "shortlist": shortlist}
         order = {"run": asked.run, "source": asked.test, "decoding": decoding}
         peer = None
         if asked.checkpoint:
@@ -153,14 +154,16 @@ def _decoding_cases(asked: argparse.Namespace) -> Iterator[tuple]:
                 asked.test_pieces,
                 beam_size,
             )
-        name = f"decoding beam {beam_size}" + (f" shortlist {shortlist}" if shortlist else "")
+        name = f"decoding {precision} beam {beam_size}"
+        name += f" shortlist {shortlist}" if shortlist else ""
         yield name, "sentences_per_second", _process("decoding", asked, order), peer
 
 
 def _single_cases(asked: argparse.Namespace) -> Iterator[tuple]:
     from benchmarks import peers
 
-    order = {"run": asked.run, "source": asked.test, "decoding": {"beam_size": 1}}
+    decoding = {"beam_size": 1, "precision": asked.precision[-1]}
+    order = {"run": asked.run, "source": asked.test, "decoding": decoding}
     peer = asked.tutorial and functools.partial(peers.tutorial_decoding, asked.tutorial)
     ours = _process("decoding", asked, order)
     yield "decoding one by one", "single_sentences_per_second", ours, peer
