@@ -243,9 +243,7 @@ def load_model(
     folder = run.find_checkpoint(checkpoint)
     source, target = load_tokenizers(run, config, checksums(folder))
     require_known_size(folder, config.model, source.size, target.size)
-    seq2seq = Seq2Seq(
-        config.model, source.size, target.size, precision, trains=False, plain=plain
-    )
+    seq2seq = Seq2Seq(config.model, source.size, target.size, precision, trains=False, plain=plain)
     load_weights(folder, seq2seq)
     return seq2seq, source, target
 
