@@ -1,4 +1,4 @@
-"""The highest of many scores."""
+"""The highest of many scores, and what all of them come to."""
 
 from __future__ import annotations
 
@@ -28,3 +28,14 @@ def highest(scores: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return best, tf.gather(
         stretch, place // STRETCH, axis=1, batch_dims=1
     ) * STRETCH + place % STRETCH
+
+
+def log_total(scores: tf.Tensor) -> tf.Tensor:
+    """log Σ exp of each row of scores (M,V), (M,1).
+
+    Of the highest score m, softmax makes exp(m) / Σ exp. It is one operation, where
+    `tf.reduce_logsumexp` is five that pass over all scores.
+    """
+    most = tf.reduce_max(scores, axis=1, keepdims=True)
+    share = tf.reduce_max(tf.nn.softmax(scores), axis=1, keepdims=True)
+    return most - tf.math.log(share)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from s2s_cli.decoding.highest import highest
+from s2s_cli.decoding.highest import highest, log_total
 from s2s_cli.text.tokenizer import BOS, EOS, PAD
 
 # The loop goes on without the sentences that are done as soon as they are this share.
@@ -200,7 +200,7 @@ class Search:
         continuation: padding, for nothing.
         """
         ids, best = self._likeliest(output, beam.position)
-        best = best - _log_total(output.scores)
+        best = best - log_total(output.scores)
         best += tf.gather(beam.log_probability, living)[:, None]
         is_first = tf.range(tf.shape(ids)[1]) == 0
         stays = tf.where(is_first, beam.log_probability[:, None], -float("inf"))
@@ -295,17 +295,6 @@ class Search:
     def _rows_of(self, sentences: tf.Tensor) -> tf.Tensor:
         """The rows (B×K,) of sentences (B,)."""
         return tf.reshape(sentences[:, None] * self._beam_size + tf.range(self._beam_size), [-1])
-
-
-def _log_total(scores: tf.Tensor) -> tf.Tensor:
-    """log Σ exp of each row of scores (M,V), (M,1).
-
-    Of the highest score m, softmax makes exp(m) / Σ exp. It is one operation, where
-    `tf.reduce_logsumexp` is five that pass over all scores.
-    """
-    most = tf.reduce_max(scores, axis=1, keepdims=True)
-    share = tf.reduce_max(tf.nn.softmax(scores), axis=1, keepdims=True)
-    return most - tf.math.log(share)
 
 
 def _outcome(beam: _Beam) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
