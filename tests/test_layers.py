@@ -100,3 +100,20 @@ def test_bfloat16_stays_close_to_float32(kind):
     expected, found = (outcome(layer, kind, MASK) for layer in (exact, rough))
     for a, b in zip(tf.nest.flatten(expected), tf.nest.flatten(found), strict=True):
         np.testing.assert_allclose(tf.cast(b, tf.float32), a, atol=0.5, rtol=0.1)
+
+
+@pytest.mark.parametrize("shape", [(64, 50), (3, 5, 7)])
+def test_dropout_drops_the_same_values_in_every_precision(shape):
+    drops = []
+    for dtype in ("float32", "mixed_bfloat16"):
+        layer = layers.Dropout(0.3, seed=5, dtype=dtype)
+        drops.append((layer(tf.ones(shape), training=True) == 0).numpy())
+    np.testing.assert_array_equal(*drops)
+
+
+def test_dropout_drops_the_share_that_it_is_told_and_keeps_the_mean():
+    layer = layers.Dropout(0.3, seed=5, dtype="mixed_bfloat16")
+    found = tf.cast(layer(tf.ones((1000, 1000)), training=True), tf.float32)
+    assert float(tf.reduce_mean(tf.cast(found == 0, tf.float32))) == pytest.approx(0.3, abs=2e-3)
+    assert float(tf.reduce_mean(found)) == pytest.approx(1, abs=4e-3)
+    np.testing.assert_array_equal(layer(tf.ones(9)), tf.ones(9))

@@ -136,10 +136,13 @@ class Search:
         )
 
     def _until_some_are_done(self, beam: _Beam, constants: Any) -> _Beam:
-        enough = tf.cast(tf.size(beam.sentence), tf.float32) * (1 - DONE_SHARE)
+        def going_on(beam: _Beam) -> tf.Tensor:
+            return tf.math.count_nonzero(self._going_on(beam), dtype=tf.float32)
+
+        enough = going_on(beam) * (1 - DONE_SHARE)
 
         def too_few_are_done(beam: _Beam) -> tf.Tensor:
-            count = tf.math.count_nonzero(self._going_on(beam), dtype=tf.float32)
+            count = going_on(beam)
             return (count > 0) & (count >= enough)
 
         return self._until(beam, constants, too_few_are_done)

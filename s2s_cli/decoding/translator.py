@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -12,10 +13,11 @@ import tensorflow as tf
 from s2s_cli.decoding.long_sources import joined, parts
 from s2s_cli.decoding.search import Hypotheses, Search, Step, StepOutput, length_limits
 from s2s_cli.decoding.translation import Translation
-from s2s_cli.model.recurrent import Tensors
+from s2s_cli.model.recurrent import RecurrentLayers, StandIns, Tensors
 from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.model.stand_ins import floating, quantized
 from s2s_cli.run import Run
-from s2s_cli.runtime import choose_precision
+from s2s_cli.runtime import chains, choose_decoding_precision
 from s2s_cli.schema import Config, Decoding
 from s2s_cli.text.lexicon import Lexicon
 from s2s_cli.text.tokenizer import EOS, SPECIAL_TOKENS, UNK, Tokenizer
@@ -42,6 +44,8 @@ class Translator:
         target: Tokenizer,
         decoding: Decoding,
         lexicon: Lexicon | None = None,
+        *,
+        stand_ins: Callable[[tf.Tensor | None], StandIns] | None = None,
     ):
         """`lexicon` is asked for candidates where `decoding.shortlist` says how many.
 
@@ -57,7 +61,9 @@ class Translator:
             signature += [tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None, None), tf.bool)]
         # AutoGraph would take seconds to rewrite functions that hold no Python loop.
         self._search = tf.function(
-            search_of(seq2seq, decoding), input_signature=signature, autograph=False
+            search_of(seq2seq, decoding, stand_ins=stand_ins),
+            input_signature=signature,
+            autograph=False,
         )
 
     @classmethod
@@ -69,12 +75,16 @@ class Translator:
         decoding = decoding or config.decoding
         if decoding.max_source_length is None:
             decoding = decoding.model_copy(update={"max_source_length": config.data.max_length})
-        precision = choose_precision(decoding.precision)
-        seq2seq, source, target = load_model(run, config, checkpoint, precision)
+        precision = choose_decoding_precision(decoding.precision)
+        is_whole = precision == "int8"
+        seq2seq, source, target = load_model(
+            run, config, checkpoint, "float32" if is_whole else precision
+        )
         lexicon = None
         if decoding.shortlist:
             lexicon = Lexicon.load(run.lexicon_file, source.size, target.size)
-        return cls(seq2seq, source, target, decoding, lexicon)
+        stand_ins = quantized(seq2seq.layers) if is_whole else None
+        return cls(seq2seq, source, target, decoding, lexicon, stand_ins=stand_ins)
 
     def translate(
         self, sentences: Sequence[str], on_batch: Callable[[int], None] = lambda count: None
@@ -111,9 +121,10 @@ class Translator:
             (row for row, ids in enumerate(sources) if ids), key=lambda row: len(sources[row])
         )
         on_batch(len(sources) - len(rows))
-        for start in range(0, len(rows), self.decoding.batch_size):
-            batch = rows[start : start + self.decoding.batch_size]
-            found = self.search([sources[row] for row in batch])
+        size = self.decoding.batch_size
+        # The longest come first, so that none is left alone with them at the end.
+        batches = [rows[max(0, end - size) : end] for end in range(len(rows), 0, -size)]
+        for batch, found in zip(batches, self._side_by_side(sources, batches), strict=True):
             texts = iter(self._target.decode([h.ids for row in found for h in row]))
             for row, hypotheses in zip(batch, found, strict=True):
                 results[row] = [
@@ -122,6 +133,18 @@ class Translator:
                 ]
             on_batch(sum(row + 1 in lasts for row in batch))
         return results
+
+    def _side_by_side(
+        self, sources: Sequence[Sequence[int]], batches: Sequence[Sequence[int]]
+    ) -> Iterator[list[list[Hypothesis]]]:
+        """What `search` finds for each batch, in order; some batches are searched at a time."""
+        workers = ThreadPoolExecutor(chains())
+        try:
+            yield from workers.map(
+                lambda batch: self.search([sources[row] for row in batch]), batches
+            )
+        finally:
+            workers.shutdown(cancel_futures=True)
 
     def _translation(self, source: Sequence[int], text: str, hypothesis: Hypothesis) -> Translation:
         said = [
@@ -175,18 +198,25 @@ class Translator:
 
 
 def search_of(
-    seq2seq: Seq2Seq, decoding: Decoding, *, drops: bool = True
+    seq2seq: Seq2Seq,
+    decoding: Decoding,
+    *,
+    drops: bool = True,
+    stand_ins: Callable[[tf.Tensor | None], StandIns] | None = None,
 ) -> Callable[..., Hypotheses]:
     """source_ids (B,S) → Hypotheses; to be compiled or exported. For `drops` see `Search`.
 
     With candidates (C,), no other types are scored; allowed (B,C) bool says which of
     them a sentence may take.
     """
+    layers = seq2seq.layers
+    stand_ins = stand_ins or floating(layers)
 
     def search(
         source_ids: tf.Tensor, candidates: tf.Tensor | None = None, allowed: tf.Tensor | None = None
     ) -> Hypotheses:
-        encoded = seq2seq.encode(source_ids)
+        here = stand_ins(candidates)
+        encoded = layers.encode(source_ids, here)
         constants = dict(encoded.constants)
         if allowed is not None:
             constants["allowed"] = allowed
@@ -194,7 +224,7 @@ def search_of(
         # The sums of a recurrence are kept in float32, whatever the products are taken in.
         state = {name: tf.cast(value, tf.float32) for name, value in encoded.state.items()}
         find = Search(
-            step_of(seq2seq, decoding.beam_size, candidates),
+            step_of(layers, here, decoding.beam_size, candidates),
             beam_size=decoding.beam_size,
             length_penalty=decoding.length_penalty,
             min_length=decoding.min_length,
@@ -205,20 +235,19 @@ def search_of(
     return search
 
 
-def step_of(seq2seq: Seq2Seq, beam_size: int, candidates: tf.Tensor | None = None) -> Step:
+def step_of(
+    layers: RecurrentLayers, stand_ins: StandIns, beam_size: int, candidates: tf.Tensor | None
+) -> Step:
     """One position of the decoder, with logits of the rows that are asked for."""
-    layers = seq2seq.layers
-    steppers = layers.steppers()
-    weights = None if candidates is None else layers.output_weights(candidates)
 
     def step(
         last_ids: tf.Tensor, state: Tensors, constants: Tensors, rows: tf.Tensor
     ) -> StepOutput:
         decoded = layers.decode(
-            last_ids[:, None], state, constants, beam_size=beam_size, steppers=steppers
+            last_ids[:, None], state, constants, beam_size=beam_size, stand_ins=stand_ins
         )
         attention = None if decoded.attention is None else decoded.attention[:, 0]
-        logits = layers.project(tf.gather(decoded.hidden, rows), weights)[:, 0]
+        logits = layers.project(tf.gather(decoded.hidden, rows), stand_ins)[:, 0]
         if candidates is not None:
             logits = tf.where(tf.gather(constants["allowed"], rows // beam_size), logits, -1e9)
         return StepOutput(logits, decoded.state, attention, candidates)

@@ -159,28 +159,49 @@ def _forwards(
     mask: Tensor | None,
 ) -> tuple[Tensors, Tensors, Tensors]:
     """The last states; the states behind each position, (T,B,U); what the gradient needs."""
-    length = tf.shape(projected)[0]
     times_kernel, bias = times(kernel), tf.cast(bias, kernel.dtype)
 
-    def advance(position: Tensor, states: Tensors, after: Any, kept: Any) -> Any:
-        hidden = tf.cast(states[0], kernel.dtype)
-        inner = tf.nn.bias_add(times_kernel(hidden), bias)
-        new, values = cell.forward(projected[position], inner, states)
+    def advance(projected: Tensor, states: Tensors) -> tuple[Tensors, Tensors]:
+        inner = tf.nn.bias_add(times_kernel(tf.cast(states[0], kernel.dtype)), bias)
+        return cell.forward(projected, inner, states)
+
+    return scan(advance, projected, states, mask, kept=cell.kept)
+
+
+def scan(
+    advance: Callable[[Tensor, Tensors], tuple[Tensors, Tensors]],
+    inputs: Tensor,
+    states: Tensors,
+    mask: Tensor | None,
+    *,
+    kept: int = 0,
+    backwards: bool = False,
+) -> tuple[Tensors, Tensors, Tensors]:
+    """inputs (T,B,I), states (B,U) → the last states; those behind each position, (T,B,U); and
+    what `advance` gives besides, `kept` tensors, of each position.
+
+    Where mask (T,B,1) is False, the states stay as they are. Going backwards, all tensors
+    keep their order, and the last states are those of position 0.
+    """
+    length = tf.shape(inputs)[0]
+
+    def go_on(step: Tensor, states: Tensors, after: Any, notes: Any) -> Any:
+        position = length - 1 - step if backwards else step
+        new, values = advance(inputs[position], states)
         if mask is not None:
             present = mask[position]
             new = [tf.where(present, a, b) for a, b in zip(new, states, strict=True)]
         after = [array.write(position, state) for array, state in zip(after, new, strict=True)]
-        kept = [array.write(position, value) for array, value in zip(kept, values, strict=True)]
-        return position + 1, new, after, kept
+        notes = [array.write(position, value) for array, value in zip(notes, values, strict=True)]
+        return step + 1, new, after, notes
 
-    after, kept = _arrays(len(states), length), _arrays(cell.kept, length)
-    _, last, after, kept = tf.while_loop(
-        lambda position, *_: position < length,
-        advance,
-        (0, states, after, kept),
+    _, last, after, notes = tf.while_loop(
+        lambda step, *_: step < length,
+        go_on,
+        (0, states, _arrays(len(states), length), _arrays(kept, length)),
         parallel_iterations=1,
     )
-    return last, [array.stack() for array in after], [array.stack() for array in kept]
+    return last, [array.stack() for array in after], [array.stack() for array in notes]
 
 
 def _backwards(

@@ -6,7 +6,7 @@ size, U decoder units, H size of `hidden`, V target types.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,9 @@ from s2s_cli.schema import Embedding, Initializer, Model
 
 Tensor = Any
 Tensors = dict[str, Tensor]
+# Functions by the names of the layers that they stand in for; see `s2s_cli.model.stand_ins`.
+StandIns = Mapping[str, Callable[..., Any]]
+NOBODY: StandIns = {}
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,12 @@ class RecurrentLayers:
 
     def __init__(self, config: Model, source_types: int, target_types: int, *, plain: bool = False):
         """`plain` takes Keras's own recurrent layers, with the same weights by the same names."""
-        self.config, self._plain = config, plain
+        self.config, self.is_plain = config, plain
         self.source_embedding, self.target_embedding = _embeddings(
             config.embedding, source_types, target_types
         )
-        self.source_dropout = layers.Dropout(config.dropout, name="source_dropout")
-        self.target_dropout = layers.Dropout(config.dropout, name="target_dropout")
+        self.source_dropout = self._dropout("source_dropout")
+        self.target_dropout = self._dropout("target_dropout")
         self.encoder_layers = [self._encoder_layer(i) for i in range(config.encoder.layers)]
         self.encoder_dropouts = self._between("encoder", config.encoder.layers)
         self.bridges = self._bridges()
@@ -64,14 +67,15 @@ class RecurrentLayers:
 
     # The three functions.
 
-    def encode(self, source_ids: Tensor) -> Encoded:
+    def encode(self, source_ids: Tensor, stand_ins: StandIns = NOBODY) -> Encoded:
         """source_ids (B,S) int32, 0 on the right → Encoded."""
         mask = ops.not_equal(source_ids, 0)
-        memory = self.source_dropout(self.source_embedding(source_ids))
+        embedded = stand_ins.get("source_embedding", self.source_embedding)(source_ids)
+        memory = self.source_dropout(embedded)
         finals: list[list[Tensor]] = []
         for index, layer in enumerate(self.encoder_layers):
             below = memory if index == 0 else self.encoder_dropouts[index - 1](memory)
-            memory, *states = layer(below, mask=mask)
+            memory, *states = stand_ins.get(layer.name, layer)(below, mask=mask)
             finals.append(self._joined(states))
             if index > 0:
                 memory = memory + below
@@ -82,7 +86,7 @@ class RecurrentLayers:
         if self.attention is not None:
             constants = {"memory": memory, "memory_mask": mask}
         if self.keys is not None:
-            constants["keys"] = self.keys(memory)
+            constants["keys"] = stand_ins.get("attention_keys", self.keys)(memory)
         return Encoded(constants, self._initial_state(memory, mask, finals))
 
     def decode(
@@ -92,52 +96,40 @@ class RecurrentLayers:
         constants: Tensors,
         *,
         beam_size: int = 1,
-        steppers: Sequence[Callable[..., Any]] | None = None,
+        stand_ins: StandIns = NOBODY,
     ) -> Decoded:
         """target_in_ids (B,T) int32, and what came before them → Decoded.
 
         Of a beam, ids (B×K,1) and state hold the rows of a sentence side by side,
-        and the constants (B,…) stand once for all of them. In a search, `steppers`
-        stand in for the recurrent layers.
+        and the constants (B,…) stand once for all of them.
         """
-        output = self.target_dropout(self.target_embedding(target_in_ids))
+        embedded = stand_ins.get("target_embedding", self.target_embedding)(target_in_ids)
+        output = self.target_dropout(embedded)
         new_state: Tensors = {}
-        for index, layer in enumerate(steppers or self.decoder_layers):
+        for index, layer in enumerate(self.decoder_layers):
             below = output if index == 0 else self.decoder_dropouts[index - 1](output)
             names = self.state_names(index)
-            output, *states = layer(below, initial_state=[state[name] for name in names])
+            call = stand_ins.get(layer.name, layer)
+            output, *states = call(below, initial_state=[state[name] for name in names])
             new_state.update(zip(names, states, strict=True))
             if index > 0:
                 output = output + below
         attention = None
         if self.attention is not None:
-            context, attention = self._attend(output, constants, beam_size)
+            context, attention = self._attend(output, constants, beam_size, stand_ins)
             output = ops.concatenate([context, output], axis=-1)
         if self.readout is not None:
-            output = self.readout(output)
+            output = stand_ins.get("readout", self.readout)(output)
         return Decoded(self.output_dropout(output), new_state, attention)
 
-    def project(self, hidden: Tensor, weights: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """hidden (B,T,H) → logits (B,T,V) float32, or (B,T,C) with `output_weights`."""
-        if weights is not None:
-            kernel, bias = weights
-            product = ops.matmul(hidden, ops.cast(kernel, hidden.dtype))
-            return ops.cast(product, "float32") + ops.cast(bias, "float32")
-        if self.output is None:
-            return ops.cast(self.target_embedding(hidden, reverse=True), "float32")
-        return ops.cast(self.output(hidden), "float32")
+    def project(self, hidden: Tensor, stand_ins: StandIns = NOBODY) -> Tensor:
+        """hidden (B,T,H) → logits (B,T,V) float32; (B,T,C) where what stands in gives no more."""
+        return ops.cast(stand_ins.get("output", self._all_types)(hidden), "float32")
 
-    def output_weights(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        """What `project` needs of the output layer for the types in candidates (C,): (H,C), (C,)."""
+    def _all_types(self, hidden: Tensor) -> Tensor:
         if self.output is None:
-            table = ops.take(self.target_embedding.embeddings, candidates, axis=0)
-            return ops.transpose(table), ops.zeros_like(table[:, 0])
-        kernel, bias = self.output.kernel, self.output.bias
-        return ops.take(kernel, candidates, axis=1), ops.take(bias, candidates)
-
-    def steppers(self) -> list[Callable[..., Any]] | None:
-        """The recurrent layers of the decoder, made ready for a search; see `decode`."""
-        return None if self._plain else [layer.stepper() for layer in self.decoder_layers]
+            return self.target_embedding(hidden, reverse=True)
+        return self.output(hidden)
 
     def state_names(self, layer: int) -> list[str]:
         """The names of the states of a decoder layer."""
@@ -169,11 +161,15 @@ class RecurrentLayers:
                 state[name] = vector if bridge is None else bridge(vector)
         return state
 
-    def _attend(self, output: Tensor, constants: Tensors, beam_size: int) -> tuple[Tensor, Tensor]:
+    def _attend(
+        self, output: Tensor, constants: Tensors, beam_size: int, stand_ins: StandIns
+    ) -> tuple[Tensor, Tensor]:
         """output (B,T,U) → context (B,T,D) and attention (B,T,S)."""
         assert self.attention is not None
         memory = constants["memory"]
-        query = output if self.query is None else self.query(output)
+        query = output
+        if self.query is not None:
+            query = stand_ins.get("attention_query", self.query)(output)
         if beam_size > 1:  # the rows of a sentence ask as its positions would
             query = ops.reshape(query, (-1, beam_size, query.shape[-1]))
         context, attention = self.attention(
@@ -198,7 +194,7 @@ class RecurrentLayers:
         return self._recurrent(self.config.decoder.units, f"decoder_{index}")
 
     def _recurrent(self, units: int, name: str) -> keras.Layer:
-        of = layers if self._plain else s2s_layers
+        of = layers if self.is_plain else s2s_layers
         kind = of.LSTM if self.config.architecture == "lstm" else of.GRU
         # Keras draws the kernels of all gates as one wide matrix, which leaves each
         # of them too small; these scales are those of a matrix a gate.
@@ -213,13 +209,17 @@ class RecurrentLayers:
             return_sequences=True,
             return_state=True,
             # An exported graph runs where there is no GPU, too.
-            use_cudnn=False if self._plain else "auto",
+            use_cudnn=False if self.is_plain else "auto",
             name=name,
         )
 
     def _between(self, side: str, count: int) -> list[keras.Layer]:
         names = [f"{side}_dropout_{index}" for index in range(1, count)]
-        return [layers.Dropout(self.config.dropout, name=name) for name in names]
+        return [self._dropout(name) for name in names]
+
+    def _dropout(self, name: str) -> keras.Layer:
+        of = layers if self.is_plain else s2s_layers
+        return of.Dropout(self.config.dropout, name=name)
 
     def _bridges(self) -> dict[str, keras.Layer]:
         """A layer for each decoder state that cannot be taken over as it is."""
@@ -255,7 +255,7 @@ class RecurrentLayers:
         self.readout: keras.Layer | None = None
         if has_context or width != config.decoder.units:
             self.readout = layers.Dense(width, activation="tanh", name="readout")
-        self.output_dropout = layers.Dropout(config.dropout, name="output_dropout")
+        self.output_dropout = self._dropout("output_dropout")
         self.output: keras.Layer | None = None
         if not config.embedding.tied:
             # In bfloat16 its product is rounded, which costs less than any noise of training:

@@ -65,9 +65,9 @@ class Decoding(Section):
     """Target types that are scored for each piece of the source, beside some that are
     frequent; null: all types are. The run learns from its corpus which they are.
     Probabilities are then those among these types."""
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
-    """Of weights and products; auto is bfloat16 where the processor has instructions for it,
-    which is faster, and rounds: one translation in some becomes another, not a worse one."""
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = "float32"
+    """Of weights and products; auto is the fastest that the processor has instructions for.
+    Both others round: one translation in some becomes another, not a worse one. int8 needs VNNI."""
     min_length: Annotated[int, Field(ge=0)] = 0
     """Pieces of a translation, at least, unless max_length or the ratio allow fewer."""
     max_length: Count = 200
@@ -80,8 +80,8 @@ class Decoding(Section):
     long_sources: Literal["split", "truncate"] = "split"
     """What becomes of a longer source: it is translated in parts, cut behind sentences or
     before words, or its rest is left out."""
-    batch_size: Count = 256
-    """Sentences translated together; fewer take less memory."""
+    batch_size: Count = 128
+    """Sentences translated together; fewer take less memory. A batch is on its way on each thread."""
 
     @model_validator(mode="after")
     def _bounds_fit(self) -> Decoding:

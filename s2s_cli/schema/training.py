@@ -76,7 +76,7 @@ class Training(Section):
     label_smoothing: Fraction = 0.1
     """Share of the target probability spread over all types (https://arxiv.org/abs/1512.00567)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of products in training; auto is bfloat16 where the processor has instructions for it."""
+    """Of products in training; auto is bfloat16 where the processor is faster in it."""
     validation_steps: Count | None = 500
     """Steps between validations; null: at the end of each epoch."""
     checkpoint_steps: Count = 500

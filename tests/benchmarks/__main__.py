@@ -36,7 +36,7 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     """Measures what is asked for and writes a table and JSON."""
-    runtime.start()
+    runtime.start(chains=1)
     asked = _arguments()
     from benchmarks import machine
 
@@ -88,7 +88,6 @@ def _arguments() -> argparse.Namespace:
         parser.error("--run needs --test, sentences to translate")
     if asked.checkpoint and not asked.test_pieces:
         parser.error("--checkpoint needs --test-pieces, the same sentences in its pieces")
-    asked.precision = [runtime.choose_precision(name) for name in asked.precision]
     if asked.threads:
         os.environ["OMP_NUM_THREADS"] = str(asked.threads)
     return asked
@@ -116,10 +115,15 @@ def _reference_cases(asked: argparse.Namespace, folder: Path) -> Iterator[tuple]
         zip(*map(read_lines, asked.corpus), strict=True) if asked.corpus else cases.captions()
     )
     corpus = cases.make_data(folder / "corpus", pairs, {"type": "bpe", "vocab_size": 8000})
-    for precision in asked.precision:
+    for precision in _for_training(asked):
         ours = _ours(asked, corpus, cases.REFERENCE, precision)
         peer = asked.against and (lambda: peers.opennmt_training(asked.against, 150))
         yield f"training reference {precision}", "target_tokens_per_second", ours, peer
+
+
+def _for_training(asked: argparse.Namespace) -> list[str]:
+    names = [name for name in asked.precision if name != "int8"]
+    return [runtime.choose_precision(name) for name in names]
 
 
 def _bare_cases(asked: argparse.Namespace, folder: Path) -> Iterator[tuple]:
@@ -127,7 +131,7 @@ def _bare_cases(asked: argparse.Namespace, folder: Path) -> Iterator[tuple]:
 
     words = {"type": "word", "vocab_size": 8004}
     even = cases.make_data(folder / "even", list(cases.even()), words)
-    for precision, (units, batch) in itertools.product(asked.precision, cases.BARE_SIZES):
+    for precision, (units, batch) in itertools.product(_for_training(asked), cases.BARE_SIZES):
         ours = _ours(asked, even, cases.bare(units, batch), precision)
         peer = None
         if asked.torch_step:
@@ -141,7 +145,8 @@ def _bare_cases(asked: argparse.Namespace, folder: Path) -> Iterator[tuple]:
 def _decoding_cases(asked: argparse.Namespace) -> Iterator[tuple]:
     from benchmarks import peers
 
-    searches = itertools.product(asked.precision, (1, 5), (None, 64))
+    precisions = [runtime.choose_decoding_precision(name) for name in asked.precision]
+    searches = itertools.product(precisions, (1, 5), (None, 64))
     for precision, beam_size, shortlist in searches:
         decoding = {"precision": precision, "beam_size": beam_size, "shortlist": shortlist}
         order = {"run": asked.run, "source": asked.test, "decoding": decoding}
@@ -162,7 +167,8 @@ def _decoding_cases(asked: argparse.Namespace) -> Iterator[tuple]:
 def _single_cases(asked: argparse.Namespace) -> Iterator[tuple]:
     from benchmarks import peers
 
-    decoding = {"beam_size": 1, "precision": asked.precision[-1]}
+    precision = runtime.choose_decoding_precision(asked.precision[-1])
+    decoding = {"beam_size": 1, "precision": precision}
     order = {"run": asked.run, "source": asked.test, "decoding": decoding}
     peer = asked.tutorial and functools.partial(peers.tutorial_decoding, asked.tutorial)
     ours = _process("decoding", asked, order)

@@ -50,7 +50,7 @@ def measure(run: str, source: str, decoding: dict[str, Any]) -> dict:
         translator.translate([line])
         latencies.append(1e3 * (time.perf_counter() - started))
     return {
-        "precision": runtime.choose_precision(chosen.precision),
+        "precision": runtime.choose_decoding_precision(chosen.precision),
         "sentences_per_second": len(lines) / seconds,
         "gflops": operations / seconds / 1e9,
         "single_sentences_per_second": 1e3 / float(np.mean(latencies)),

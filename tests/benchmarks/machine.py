@@ -49,6 +49,9 @@ def limits() -> dict[str, float]:
     """GFLOP/s of one large matrix product: the faster of TensorFlow's and NumPy's."""
     import tensorflow as tf
 
+    from s2s_cli import runtime
+    from s2s_cli.model.quantized import QuantizedProduct
+
     square = np.random.default_rng(0).normal(size=(SIZE, SIZE)).astype(np.float32)
     found = {"float32": _rate(lambda: square @ square)}
     for dtype in ("float32", "bfloat16"):
@@ -56,6 +59,10 @@ def limits() -> dict[str, float]:
         # One value is read back, so that the product is over when the clock is read.
         rate = _rate(lambda matrix=matrix: tf.matmul(matrix, matrix)[0, 0].numpy())
         found[dtype] = max(rate, found.get(dtype, 0.0))
+    if runtime.has_int8():
+        product = tf.function(QuantizedProduct(square))
+        rows = tf.constant(np.clip(square, -1, 1))
+        found["int8"] = _rate(lambda: product(rows)[0, 0].numpy())
     return found
 
 
