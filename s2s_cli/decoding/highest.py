@@ -30,12 +30,10 @@ def highest(scores: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     ) * STRETCH + place % STRETCH
 
 
-def log_total(scores: tf.Tensor) -> tf.Tensor:
-    """log Σ exp of each row of scores (M,V), (M,1).
+def log_share(scores: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
+    """log (exp / Σ exp) of the score of each row of scores (M,V) in column (M,1), (M,1).
 
-    Of the highest score m, softmax makes exp(m) / Σ exp. It is one operation, where
-    `tf.reduce_logsumexp` is five that pass over all scores.
+    For columns of high scores: of what is 100 lower than the highest, the logarithm is lost.
     """
-    most = tf.reduce_max(scores, axis=1, keepdims=True)
-    share = tf.reduce_max(tf.nn.softmax(scores), axis=1, keepdims=True)
-    return most - tf.math.log(share)
+    # One operation, where `tf.reduce_logsumexp` is five that pass over all scores.
+    return tf.math.log(tf.gather(tf.nn.softmax(scores), column, axis=1, batch_dims=1))

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from s2s_cli.decoding.highest import highest, log_total
+from s2s_cli.decoding.highest import highest, log_share
 from s2s_cli.text.tokenizer import BOS, EOS, PAD
 
 # The loop goes on without the sentences that are done as soon as they are this share.
-DONE_SHARE = 0.25
+DONE_SHARE = 0.1
 
 
 class StepOutput(NamedTuple):
@@ -203,7 +203,6 @@ class Search:
         continuation: padding, for nothing.
         """
         ids, best = self._likeliest(output, beam.position)
-        best = best - log_total(output.scores)
         best += tf.gather(beam.log_probability, living)[:, None]
         is_first = tf.range(tf.shape(ids)[1]) == 0
         stays = tf.where(is_first, beam.log_probability[:, None], -float("inf"))
@@ -216,27 +215,28 @@ class Search:
         )
 
     def _likeliest(self, output: StepOutput, position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The allowed ids (M,C) with the highest scores (M,C)."""
+        """The likeliest ids (M,C) that are allowed, and the logarithms of their probabilities."""
         columns = tf.shape(output.scores)[1]
 
-        def judged(best: tf.Tensor, column: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        def judged(logs: tf.Tensor, column: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             ids = column if output.ids is None else tf.gather(output.ids, column)
             forbidden = (ids == PAD) | ((ids == EOS) & (position < self._min_length))
-            return tf.where(forbidden, -float("inf"), best), ids, forbidden
+            return tf.where(forbidden, -float("inf"), logs), ids, forbidden
 
         def several() -> tuple[tf.Tensor, tf.Tensor]:
             # Padding and a forbidden end are all that can be in the way of K others.
             best, column = highest(output.scores, tf.minimum(self._beam_size + 2, columns))
-            best, ids, _ = judged(best, column)
-            best, order = tf.math.top_k(best, tf.minimum(self._beam_size, columns))
-            return tf.gather(ids, order, axis=1, batch_dims=1), best
+            logs = best - best[:, :1] + log_share(output.scores, column[:, :1])
+            logs, ids, _ = judged(logs, column)
+            logs, order = tf.math.top_k(logs, tf.minimum(self._beam_size, columns))
+            return tf.gather(ids, order, axis=1, batch_dims=1), logs
 
         if self._beam_size > 1:
             return several()
         # The likeliest is found in a third of the time of the three likeliest.
         column = tf.argmax(output.scores, axis=1, output_type=tf.int32)[:, None]
-        best, ids, forbidden = judged(tf.reduce_max(output.scores, axis=1, keepdims=True), column)
-        return tf.cond(tf.reduce_any(forbidden), several, lambda: (ids, best))
+        logs, ids, forbidden = judged(log_share(output.scores, column), column)
+        return tf.cond(tf.reduce_any(forbidden), several, lambda: (ids, logs))
 
     def _best(self, beam: _Beam, log_probability: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Of the continuations (N,C): the row (N,) that each of the K best of a sentence

@@ -10,6 +10,7 @@ from itertools import accumulate, pairwise
 import numpy as np
 import tensorflow as tf
 
+from s2s_cli.decoding.highest import STRETCH
 from s2s_cli.decoding.long_sources import joined, parts
 from s2s_cli.decoding.search import Hypotheses, Search, Step, StepOutput, length_limits
 from s2s_cli.decoding.translation import Translation
@@ -20,7 +21,7 @@ from s2s_cli.run import Run
 from s2s_cli.runtime import chains, choose_decoding_precision
 from s2s_cli.schema import Config, Decoding
 from s2s_cli.text.lexicon import Lexicon
-from s2s_cli.text.tokenizer import EOS, SPECIAL_TOKENS, UNK, Tokenizer
+from s2s_cli.text.tokenizer import EOS, PAD, SPECIAL_TOKENS, UNK, Tokenizer
 from s2s_cli.training.checkpoint import checksums, load_weights, require_known_size
 
 
@@ -174,7 +175,7 @@ class Translator:
         """
         inputs = [pad_sources(sources)]
         if self._lexicon:
-            inputs += self._lexicon.candidates(sources, self.decoding.shortlist or 0)
+            inputs += _filled_up(*self._lexicon.candidates(sources, self.decoding.shortlist or 0))
         try:
             found = Hypotheses(*(part.numpy() for part in self._search(*inputs)))
         except tf.errors.ResourceExhaustedError:
@@ -195,6 +196,16 @@ class Translator:
                     )
                 )
         return results
+
+
+def _filled_up(candidates: np.ndarray, allowed: np.ndarray) -> list[np.ndarray]:
+    """candidates (C,) and allowed (B,C), filled up with padding that nobody may take until C is
+    a multiple of STRETCH: other widths are copied to such a one at each position."""
+    missing = -len(candidates) % STRETCH
+    return [
+        np.pad(candidates, (0, missing), constant_values=PAD),
+        np.pad(allowed, ((0, 0), (0, missing))),
+    ]
 
 
 def search_of(

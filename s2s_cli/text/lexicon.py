@@ -7,6 +7,7 @@ score all of them.
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,14 +74,18 @@ class Lexicon:
     ) -> tuple[np.ndarray, np.ndarray]:
         """The types (C,) int32 that these sentences may be translated with, and which of
         them each may take, (B,C) bool: what stands beside a sentence changes nothing."""
-        types = 1 + max(EOS, self.likeliest.max(), self.frequent.max(initial=0))
-        allowed = np.zeros((len(sources), types), bool)
+        allowed = np.zeros((len(sources), self._types), bool)
         allowed[:, [UNK, EOS, *self.frequent]] = True
         for row, ids in zip(allowed, sources, strict=True):
             row[self.likeliest[list(ids), :per_piece]] = True
         allowed[:, PAD] = False
         candidates = np.flatnonzero(allowed.any(axis=0))
         return candidates.astype(np.int32), allowed[:, candidates]
+
+    @functools.cached_property
+    def _types(self) -> int:
+        """As many types as it may name."""
+        return 1 + int(max(EOS, self.likeliest.max(), self.frequent.max(initial=0)))
 
 
 def learn_lexicon(store: TokenStore, source_types: int, target_types: int, *, seed: int) -> Lexicon:

@@ -274,6 +274,9 @@ def _line(row: dict[str, Any]) -> str:
     text += f" {row['figure'].replace('_per_second', '/s').replace('_', ' ')}"
     if "gflops" in runs[0]:
         text += f", {statistics.median(run['gflops'] for run in runs):.0f} GFLOP/s"
+    if "first_pass_sentences_per_second" in runs[0]:
+        first = statistics.median(run["first_pass_sentences_per_second"] for run in runs)
+        text += f", first pass {first:.0f}"
     for name, unit in (("padding_share", ""), ("single_p50_ms", " ms"), ("single_p99_ms", " ms")):
         if name in runs[0]:
             value = statistics.median(run[name] for run in runs)
