@@ -86,7 +86,7 @@ def train(
     config = load_config(config_file, tuple(overrides))
     directory = Run(run or Path("runs") / config_file.stem)
     training = config.training
-    runtime.start(threads, deterministic=training.deterministic, seed=training.seed)
+    runtime.start(threads, chains=2, deterministic=training.deterministic, seed=training.seed)
     from s2s_cli.commands.train import train
 
     limit = None if training.max_minutes is None else 60 * training.max_minutes

@@ -12,14 +12,25 @@ Tensors = dict[str, tf.Tensor]
 
 
 def cross_entropy(
-    seq2seq: Seq2Seq, batch: Tensors, *, label_smoothing: float, training: bool
+    seq2seq: Seq2Seq, batch: Tensors, *, label_smoothing: float, training: bool, parts: int = 1
 ) -> dict[str, Any]:
     """Sums over the tokens of a batch, all float32 scalars.
 
     `loss`: Σ weight × ((1 - ε) × -log p(y) + ε × mean over types of -log p), the
     smoothing of https://arxiv.org/abs/1512.00567; `nll`: the same without
     smoothing; `correct`: Σ weight where y is the likeliest type; `weight`.
+
+    Every n-th row makes one of n `parts`, which may be computed side by side: most operations
+    of a recurrence are too small to be shared by threads.
     """
+    rows = [{name: value[part::parts] for name, value in batch.items()} for part in range(parts)]
+    sums = [_of_rows(seq2seq, part, label_smoothing, training) for part in rows]
+    return {name: tf.add_n([part[name] for part in sums]) for name in sums[0]}
+
+
+def _of_rows(
+    seq2seq: Seq2Seq, batch: Tensors, label_smoothing: float, training: bool
+) -> dict[str, Any]:
     inputs = {name: batch[name] for name in ("source_ids", "target_in_ids")}
     hidden = seq2seq.hidden_model(inputs, training=training)
     # The output layer is most of a small model: it is not spent on padding.

@@ -17,6 +17,8 @@ from s2s_cli.training.objective import cross_entropy
 
 # Distance in seed space between steps; no layer draws as often in one.
 DRAWS_PER_STEP = 1 << 20
+# More would leave too few rows to a product.
+PARTS = 2
 
 IDS = tf.TensorSpec((None, None), tf.int32)
 BATCH = {
@@ -99,7 +101,11 @@ class TrainingStep:
         variables = [variable.value for variable in self._model.trainable_variables]
         with tf.GradientTape() as tape:
             sums = cross_entropy(
-                self._seq2seq, batch, label_smoothing=self._training.label_smoothing, training=True
+                self._seq2seq,
+                batch,
+                label_smoothing=self._training.label_smoothing,
+                training=True,
+                parts=_parts() if self._replicas == 1 else 1,
             )
             loss = sums["loss"] / weight
         # Dense: the norm of an IndexedSlices counts a repeated row wrongly.
@@ -143,6 +149,14 @@ class TrainingStep:
             state.assign(tf.cast(seed, state.dtype))
 
 
+def _parts() -> int:
+    """How many parts of a batch are computed side by side.
+
+    The same on every processor, since each part draws its own dropout.
+    """
+    return 1 if tf.config.list_physical_devices("GPU") else PARTS
+
+
 def make_optimizer(training: Training) -> keras.optimizers.Optimizer:
     """The Keras optimizer of the config; clipping is not its business."""
     optimizer = training.optimizer
@@ -162,7 +176,9 @@ class ValidationLoss:
 
     def __init__(self, seq2seq: Seq2Seq):
         def sums(batch: Any) -> dict[str, tf.Tensor]:
-            return cross_entropy(seq2seq, batch, label_smoothing=0.0, training=False)
+            return cross_entropy(
+                seq2seq, batch, label_smoothing=0.0, training=False, parts=_parts()
+            )
 
         self._compiled = tf.function(sums, input_signature=[BATCH], autograph=False)
 

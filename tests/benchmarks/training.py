@@ -79,6 +79,6 @@ def open_data(folder: Path) -> Any:
 
 if __name__ == "__main__":
     order = json.loads(sys.argv[1])
-    runtime.start(order.pop("threads", None))
+    runtime.start(order.pop("threads", None), chains=2)
     order["data"] = Path(order["data"])
     sys.stdout.write(json.dumps(measure(**order)) + "\n")
