@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,10 @@ from s2s_cli import runtime
 # A test that lays out its own devices must be the first to start TensorFlow.
 if "S2S_TESTS_LEAVE_TENSORFLOW_ALONE" not in os.environ:
     runtime.start(2)
+
+# Searches are kept there, and not among those of whoever runs the tests.
+CACHE = tempfile.TemporaryDirectory(prefix="s2s-tests-")
+os.environ.setdefault("XDG_CACHE_HOME", CACHE.name)
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 

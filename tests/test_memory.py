@@ -38,7 +38,7 @@ def test_a_search_that_takes_too_much_names_its_settings(trained):
     with pytest.raises(S2SError) as caught:
         list(translate_lines(translator, ["1 2"], Layout(), Oddities()))
     assert caught.value.message == (
-        "memory is too short to translate 256 sentences at once, each of up to 100 pieces."
+        "memory is too short to translate 128 sentences at once, each of up to 100 pieces."
     )
     assert caught.value.hint == "Lower --batch-size, --beam-size or --max-source-length."
 

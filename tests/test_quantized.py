@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from s2s_cli import runtime
 from s2s_cli.config import override_decoding
-from s2s_cli.decoding.translator import Translator, pad_sources, search_of
+from s2s_cli.decoding.model_search import search_of
+from s2s_cli.decoding.translator import Translator, pad_sources
 from s2s_cli.errors import S2SError
 from s2s_cli.model.quantized import QuantizedProduct
 from s2s_cli.model.seq2seq import Seq2Seq

@@ -37,7 +37,7 @@ def export(
     try:
         beside.mkdir(parents=True)
         WRITERS[export_format](beside, plain, run, config)
-        translator = Translator(seq2seq, source, target, config.decoding)
+        translator = Translator.of_layers(seq2seq, source, target, config.decoding)
         sources = [ids for ids in source.encode(samples) if ids]
         proof = prove(beside, export_format, seq2seq, translator, sources)
         flush_folder(beside)

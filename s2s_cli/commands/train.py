@@ -79,7 +79,7 @@ def train(
         _keep_samples(run, stores[1] or stores[0])
         validate = None
         if stores[1]:
-            translator = Translator(
+            translator = Translator.of_layers(
                 seq2seq, tokenizers.source, tokenizers.target, config.decoding, lexicon
             )
             validate = _validation(run, config, seq2seq, translator, stores[1], stop_requested)

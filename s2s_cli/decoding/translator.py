@@ -12,17 +12,21 @@ import tensorflow as tf
 
 from s2s_cli.decoding.highest import STRETCH
 from s2s_cli.decoding.long_sources import joined, parts
-from s2s_cli.decoding.search import Hypotheses, Search, Step, StepOutput, length_limits
+from s2s_cli.decoding.model_search import compiled, kept_search, search_of
+from s2s_cli.decoding.search import Hypotheses
 from s2s_cli.decoding.translation import Translation
-from s2s_cli.model.recurrent import RecurrentLayers, StandIns, Tensors
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.model.stand_ins import floating, quantized
+from s2s_cli.model.stand_ins import quantized
 from s2s_cli.run import Run
-from s2s_cli.runtime import chains, choose_decoding_precision
+from s2s_cli.runtime import chains, choose_decoding_precision, optimize_graphs
 from s2s_cli.schema import Config, Decoding
 from s2s_cli.text.lexicon import Lexicon
 from s2s_cli.text.tokenizer import EOS, PAD, SPECIAL_TOKENS, UNK, Tokenizer
-from s2s_cli.training.checkpoint import checksums, load_weights, require_known_size
+from s2s_cli.training.checkpoint import (
+    checksums,
+    load_weights,
+    require_known_size,
+)
 
 
 @dataclass(frozen=True)
@@ -36,36 +40,42 @@ class Hypothesis:
 
 
 class Translator:
-    """Translates with the layers of a `Seq2Seq`, as they are at each call."""
+    """Sentences become translations, by a search over their pieces."""
 
     def __init__(
         self,
-        seq2seq: Seq2Seq,
+        search: Callable[..., Hypotheses],
         source: Tokenizer,
         target: Tokenizer,
         decoding: Decoding,
         lexicon: Lexicon | None = None,
         *,
-        stand_ins: Callable[[tf.Tensor | None], StandIns] | None = None,
+        has_attention: bool = True,
     ):
-        """`lexicon` is asked for candidates where `decoding.shortlist` says how many.
+        """`search` takes source_ids (B,S) and, where `decoding.shortlist` says how many of the
+        types in `lexicon` are scored, candidates (C,) and allowed (B,C).
 
         Where `decoding.max_source_length` is None, sources may have any length.
         """
         assert lexicon or not decoding.shortlist
-        self._source, self._target, self.decoding = source, target, decoding
+        self._search, self._source, self._target = search, source, target
+        self.decoding, self._has_attention = decoding, has_attention
         self._lexicon = lexicon if decoding.shortlist else None
         self._source_pieces, self._pieces = source.pieces(), target.pieces()
-        self._has_attention = seq2seq.layers.attention is not None
-        signature = [tf.TensorSpec((None, None), tf.int32)]
-        if self._lexicon:
-            signature += [tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None, None), tf.bool)]
-        # AutoGraph would take seconds to rewrite functions that hold no Python loop.
-        self._search = tf.function(
-            search_of(seq2seq, decoding, stand_ins=stand_ins),
-            input_signature=signature,
-            autograph=False,
-        )
+
+    @classmethod
+    def of_layers(
+        cls,
+        seq2seq: Seq2Seq,
+        source: Tokenizer,
+        target: Tokenizer,
+        decoding: Decoding,
+        lexicon: Lexicon | None = None,
+    ) -> Translator:
+        """Translates with the layers of a `Seq2Seq`, as they are at each call."""
+        has_attention = seq2seq.layers.attention is not None
+        search = compiled(search_of(seq2seq, decoding), decoding)
+        return cls(search, source, target, decoding, lexicon, has_attention=has_attention)
 
     @classmethod
     def from_run(
@@ -76,16 +86,24 @@ class Translator:
         decoding = decoding or config.decoding
         if decoding.max_source_length is None:
             decoding = decoding.model_copy(update={"max_source_length": config.data.max_length})
-        precision = choose_decoding_precision(decoding.precision)
-        is_whole = precision == "int8"
-        seq2seq, source, target = load_model(
-            run, config, checkpoint, "float32" if is_whole else precision
-        )
+        folder = run.find_checkpoint(checkpoint)
+        source, target = load_tokenizers(run, config, checksums(folder))
         lexicon = None
         if decoding.shortlist:
             lexicon = Lexicon.load(run.lexicon_file, source.size, target.size)
-        stand_ins = quantized(seq2seq.layers) if is_whole else None
-        return cls(seq2seq, source, target, decoding, lexicon, stand_ins=stand_ins)
+        precision = choose_decoding_precision(decoding.precision)
+        if precision == "int8":
+            optimize_graphs(True)  # it is a fifth slower if not
+            seq2seq, *_ = load_model(run, config, checkpoint)
+            whole = search_of(seq2seq, decoding, stand_ins=quantized(seq2seq.layers))
+            search = compiled(whole, decoding)
+        else:
+            require_known_size(folder, config.model, source.size, target.size)
+            search = kept_search(
+                folder, config.model, decoding, (source.size, target.size), precision
+            )
+        has_attention = config.model.decoder.attention != "none"
+        return cls(search, source, target, decoding, lexicon, has_attention=has_attention)
 
     def translate(
         self, sentences: Sequence[str], on_batch: Callable[[int], None] = lambda count: None
@@ -206,64 +224,6 @@ def _filled_up(candidates: np.ndarray, allowed: np.ndarray) -> list[np.ndarray]:
         np.pad(candidates, (0, missing), constant_values=PAD),
         np.pad(allowed, ((0, 0), (0, missing))),
     ]
-
-
-def search_of(
-    seq2seq: Seq2Seq,
-    decoding: Decoding,
-    *,
-    drops: bool = True,
-    stand_ins: Callable[[tf.Tensor | None], StandIns] | None = None,
-) -> Callable[..., Hypotheses]:
-    """source_ids (B,S) → Hypotheses; to be compiled or exported. For `drops` see `Search`.
-
-    With candidates (C,), no other types are scored; allowed (B,C) bool says which of
-    them a sentence may take.
-    """
-    layers = seq2seq.layers
-    stand_ins = stand_ins or floating(layers)
-
-    def search(
-        source_ids: tf.Tensor, candidates: tf.Tensor | None = None, allowed: tf.Tensor | None = None
-    ) -> Hypotheses:
-        here = stand_ins(candidates)
-        encoded = layers.encode(source_ids, here)
-        constants = dict(encoded.constants)
-        if allowed is not None:
-            constants["allowed"] = allowed
-        limits = length_limits(source_ids, decoding.max_length, decoding.max_length_ratio)
-        # The sums of a recurrence are kept in float32, whatever the products are taken in.
-        state = {name: tf.cast(value, tf.float32) for name, value in encoded.state.items()}
-        find = Search(
-            step_of(layers, here, decoding.beam_size, candidates),
-            beam_size=decoding.beam_size,
-            length_penalty=decoding.length_penalty,
-            min_length=decoding.min_length,
-            drops=drops,
-        )
-        return find(state, constants, limits)
-
-    return search
-
-
-def step_of(
-    layers: RecurrentLayers, stand_ins: StandIns, beam_size: int, candidates: tf.Tensor | None
-) -> Step:
-    """One position of the decoder, with logits of the rows that are asked for."""
-
-    def step(
-        last_ids: tf.Tensor, state: Tensors, constants: Tensors, rows: tf.Tensor
-    ) -> StepOutput:
-        decoded = layers.decode(
-            last_ids[:, None], state, constants, beam_size=beam_size, stand_ins=stand_ins
-        )
-        attention = None if decoded.attention is None else decoded.attention[:, 0]
-        logits = layers.project(tf.gather(decoded.hidden, rows), stand_ins)[:, 0]
-        if candidates is not None:
-            logits = tf.where(tf.gather(constants["allowed"], rows // beam_size), logits, -1e9)
-        return StepOutput(logits, decoded.state, attention, candidates)
-
-    return step
 
 
 def pad_sources(sources: Sequence[Sequence[int]]) -> np.ndarray:

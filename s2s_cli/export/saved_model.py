@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from s2s_cli.decoding.translator import search_of
+from s2s_cli.decoding.model_search import search_of
 from s2s_cli.export.description import write_description
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.run import Run

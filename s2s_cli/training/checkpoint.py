@@ -7,8 +7,10 @@ vocabularies, the metrics so far), so that a run whose own are damaged is mended
 from __future__ import annotations
 
 import json
+import math
 import shutil
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -71,10 +73,53 @@ def load_weights(folder: Path, seq2seq: Seq2Seq) -> None:
     """Reads the weights of a checkpoint into the layers; RunError where they are damaged."""
     _check(folder, checksums(folder), WEIGHTS)
     try:
-        _require_plain(folder / WEIGHTS, seq2seq.training_model)
+        weights = seq2seq.training_model.weights
+        _require_plain(folder / WEIGHTS, max(w.value.shape.num_elements() for w in weights))
         seq2seq.training_model.load_weights(folder / WEIGHTS)
     except Exception as error:  # Keras and HDF5 raise many kinds of them
         raise _unreadable(folder, WEIGHTS, f"it does not fit the model: {error}") from None
+
+
+def read_weights(
+    folder: Path, names: Sequence[str], shapes: Sequence[Sequence[int]]
+) -> list[np.ndarray]:
+    """The weights of a checkpoint by their names in its file; RunError where they are damaged."""
+    _check(folder, checksums(folder), WEIGHTS)
+    try:
+        _require_plain(folder / WEIGHTS, max(map(math.prod, shapes)))
+        with h5py.File(folder / WEIGHTS, "r") as file:
+            found = [np.asarray(file[name]) for name in names]
+    except Exception as error:  # HDF5 raises many kinds of them
+        raise _unreadable(folder, WEIGHTS, f"it does not fit the model: {error}") from None
+    for name, values, shape in zip(names, found, shapes, strict=True):
+        if values.shape != tuple(shape):
+            raise _unreadable(folder, WEIGHTS, f"{name} is of shape {values.shape}, not {shape}")
+    return found
+
+
+def named_weights(seq2seq: Seq2Seq) -> dict[str, keras.Variable]:
+    """The weights by the names that Keras gives them in its file. All of them are overwritten.
+
+    Keras does not tell its names, so each weight is given its number, and the file says where
+    it stands.
+    """
+    weights = seq2seq.training_model.weights
+    assert len(weights) <= 256  # which bfloat16 can tell apart
+    for number, weight in enumerate(weights):
+        weight.assign(np.full(weight.shape, number))
+    found, dtype = {}, np.dtype(weights[0].dtype)
+
+    def note(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset) and node.size:
+            first = np.asarray(node[(0,) * node.ndim]).tobytes()  # HDF5 knows no bfloat16
+            found[name] = weights[int(np.frombuffer(first, dtype)[0])]
+
+    with tempfile.TemporaryDirectory() as place:
+        seq2seq.training_model.save_weights(Path(place) / WEIGHTS)
+        with h5py.File(Path(place) / WEIGHTS, "r") as file:
+            file.visititems(note)
+    assert {id(weight) for weight in found.values()} == {id(weight) for weight in weights}
+    return found
 
 
 def load_checkpoint(
@@ -149,9 +194,9 @@ def require_known_size(folder: Path, model: Any, source_types: int, target_types
         )
 
 
-def _require_plain(path: Path, model: keras.Model) -> None:
-    """Raises ValueError for an HDF5 file that points out of itself or claims more than it holds."""
-    largest = max(weight.value.shape.num_elements() for weight in model.weights)
+def _require_plain(path: Path, largest: int) -> None:
+    """Raises ValueError for an HDF5 file that points out of itself or claims more than it holds,
+    `largest` values a weight."""
 
     def visit(name: str, node: Any) -> None:
         if isinstance(node, h5py.Dataset):
