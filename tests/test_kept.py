@@ -62,7 +62,7 @@ def test_the_weights_of_any_checkpoint_go_with_a_kept_search(trained, cache):
 
 
 def test_other_settings_and_another_program_are_kept_apart(trained, cache, monkeypatch):
-    for changes in ({}, {"beam_size": 2}, {"beam_size": 2, "shortlist": 9}):
+    for changes in ({}, {"beam_size": 2}, {"batch_size": 3}, {"beam_size": 2, "shortlist": 9}):
         translations(trained, **changes)
     monkeypatch.setattr(kept, "_own_code", lambda: "another")
     translations(trained)

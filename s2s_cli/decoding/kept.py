@@ -33,6 +33,11 @@ from s2s_cli.schema import Decoding, Model
 # Of others, the ones that were used longest ago are removed.
 MOST_KEPT = 32
 
+# What decoding has besides; `shortlist` is only asked whether there is one.
+NOT_IN_THE_GRAPH = {
+    "batch_size", "long_sources", "max_source_length", "n_best", "precision", "shortlist",
+}  # fmt: skip
+
 Search = Callable[..., Hypotheses]
 
 
@@ -118,7 +123,8 @@ def place(model: Model, decoding: Decoding, sizes: tuple[int, int], precision: s
     """Where the search of such a model is kept: its name follows from all that it depends on."""
     depends_on = [
         model.model_dump(mode="json"),
-        decoding.model_dump(mode="json"),
+        decoding.model_dump(mode="json", exclude=NOT_IN_THE_GRAPH),
+        decoding.shortlist is not None,
         sizes,
         precision,
         sorted(processor_flags()),
