@@ -19,6 +19,9 @@ from s2s_cli.errors import S2SError
 # How much faster bfloat16 must be, since it rounds.
 LEAST_GAIN = 1.2
 
+# Each holds a batch in memory.
+MOST_CHAINS = 8
+
 # Parameters of mallopt(3), from <malloc.h>.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 
@@ -33,9 +36,10 @@ def start(
     """Imports TensorFlow and Keras without their noise.
 
     `threads` bounds the processor's threads (None: all). So many `chains` of operations run
-    side by side (None: one a thread), and share the threads: two batches, each on a thread
-    of its own, are done sooner than one after the other, each on both. Whatever first makes a
-    tensor initialises TensorFlow, after which none of this can be changed.
+    side by side (None: one a thread, up to MOST_CHAINS), and share the threads: two batches,
+    each on a thread of its own, are done sooner than one after the other, each on both.
+    Whatever first makes a tensor initialises TensorFlow, after which none of this can be
+    changed.
     """
     _keep_freed_memory()
     os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -50,7 +54,7 @@ def start(
         import tensorflow as tf
 
         threads = threads or os.cpu_count() or 1
-        chains = min(chains or threads, threads)
+        chains = min(chains or MOST_CHAINS, threads)
         tf.config.threading.set_intra_op_parallelism_threads(threads // chains)
         tf.config.threading.set_inter_op_parallelism_threads(chains)
         tf.get_logger().setLevel("ERROR")
