@@ -50,6 +50,20 @@ def test_nothing_is_traced_where_a_search_is_kept(trained, cache, monkeypatch):
     assert translations(trained) == expected
 
 
+def test_a_kept_search_is_imported_once_for_sentences_of_all_lengths(trained, cache, monkeypatch):
+    translations(trained)
+    imports, import_graph_def = [], kept.tf.graph_util.import_graph_def
+    monkeypatch.setattr(
+        kept.tf.graph_util,
+        "import_graph_def",
+        lambda *given, **named: imports.append(1) or import_graph_def(*given, **named),
+    )
+    found = Translator.from_run(Run(trained))
+    for sentence in ("1", "1 2", "1 2 3", "4 5 6 7"):
+        found.translate([sentence, "8"])
+    assert len(imports) == 1
+
+
 def test_the_weights_of_any_checkpoint_go_with_a_kept_search(trained, cache):
     run = Run(trained)
     steps = [path.name.removeprefix("step-").lstrip("0") for path in run.checkpoints()]

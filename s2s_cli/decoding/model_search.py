@@ -93,7 +93,7 @@ def kept_search(
     folder: Path, model: Model, decoding: Decoding, sizes: tuple[int, int], precision: str
 ) -> Callable[..., Hypotheses]:
     """The search with the weights of a checkpoint, traced now or in an earlier process."""
-    path = place(model, decoding, sizes, precision)
+    path, signature = place(model, decoding, sizes, precision), _signature(decoding)
     found = KeptSearch.load(path)
     if found is None:
         seq2seq = Seq2Seq(model, *sizes, precision, trains=False)
@@ -103,6 +103,6 @@ def kept_search(
             with keras.StatelessScope(list(zip(variables.values(), values, strict=True))):
                 return tuple(search(*arguments))
 
-        found = KeptSearch.trace(given, variables, _signature(decoding), path.stem)
+        found = KeptSearch.trace(given, variables, signature, path.stem)
         found.save(path)
-    return found.function(read_weights(folder, found.weights, found.shapes))
+    return found.function(read_weights(folder, found.weights, found.shapes), signature)

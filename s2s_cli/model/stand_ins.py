@@ -92,7 +92,7 @@ def _looked_up(embedding: keras.Layer, above: list[Any]) -> Callable[[Tensor], T
     """ids → what the layers above make of their embeddings, side by side."""
     table = values(embedding.embeddings)
     made = [table @ values(layer.cell.kernel) + layer.split_bias()[0] for layer in above]
-    # In 16 bits, of which 11 are digits: half of the memory, and nothing to the rest.
+    # In 16 bits, of which 11 are digits: half of the memory, and finer than the products.
     rows = tf.constant(np.concatenate(made, axis=1).astype(np.float16))
     return lambda ids: tf.gather(rows, ids)
 
