@@ -68,6 +68,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scale", nargs="+", type=int, default=[], metavar="PAIRS")
     parser.add_argument("--only", default="", help="cases whose name holds this")
     parser.add_argument("--precision", nargs="+", default=["auto"])
+    parser.add_argument("--shortlist", nargs="+", type=int, default=[64])
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--threads", type=int)
@@ -146,7 +147,7 @@ def _decoding_cases(asked: argparse.Namespace) -> Iterator[tuple]:
     from benchmarks import peers
 
     precisions = [runtime.choose_decoding_precision(name) for name in asked.precision]
-    searches = itertools.product(precisions, (1, 5), (None, 64))
+    searches = itertools.product(precisions, (1, 5), (None, *asked.shortlist))
     for precision, beam_size, shortlist in searches:
         decoding = {"precision": precision, "beam_size": beam_size, "shortlist": shortlist}
         order = {"run": asked.run, "source": asked.test, "decoding": decoding}
