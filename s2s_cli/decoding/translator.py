@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -22,11 +23,7 @@ from s2s_cli.runtime import chains, choose_decoding_precision, optimize_graphs
 from s2s_cli.schema import Config, Decoding
 from s2s_cli.text.lexicon import Lexicon
 from s2s_cli.text.tokenizer import EOS, PAD, SPECIAL_TOKENS, UNK, Tokenizer
-from s2s_cli.training.checkpoint import (
-    checksums,
-    load_weights,
-    require_known_size,
-)
+from s2s_cli.training.checkpoint import checksums, load_weights, require_known_size
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,7 @@ class Translator:
         precision = choose_decoding_precision(decoding.precision)
         if precision == "int8":
             optimize_graphs(True)  # it is a fifth slower if not
-            seq2seq, *_ = load_model(run, config, checkpoint)
+            seq2seq = _with_weights(folder, config, source, target)
             whole = search_of(seq2seq, decoding, stand_ins=quantized(seq2seq.layers))
             search = compiled(whole, decoding)
         else:
@@ -242,10 +239,23 @@ def load_model(
     """The model of a checkpoint, to be asked only, and its source and target tokenizers."""
     folder = run.find_checkpoint(checkpoint)
     source, target = load_tokenizers(run, config, checksums(folder))
+    return _with_weights(folder, config, source, target, precision, plain=plain), source, target
+
+
+def _with_weights(
+    folder: Path,
+    config: Config,
+    source: Tokenizer,
+    target: Tokenizer,
+    precision: str = "float32",
+    *,
+    plain: bool = False,
+) -> Seq2Seq:
+    """The model of a checkpoint whose tokenizers are at hand."""
     require_known_size(folder, config.model, source.size, target.size)
     seq2seq = Seq2Seq(config.model, source.size, target.size, precision, trains=False, plain=plain)
     load_weights(folder, seq2seq)
-    return seq2seq, source, target
+    return seq2seq
 
 
 def load_tokenizers(run: Run, config: Config, sums: dict[str, str]) -> tuple[Tokenizer, Tokenizer]:
