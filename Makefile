@@ -43,7 +43,7 @@ demo: $(VENV)/.base
 	@echo "  $(BIN)/s2s init YOUR.source YOUR.target     # then: $(BIN)/s2s train s2s.yaml"
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

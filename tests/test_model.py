@@ -63,12 +63,11 @@ def teacher_forced(seq2seq, source_ids=SOURCE, target_in_ids=TARGET_IN) -> np.nd
 
 
 def step_by_step(seq2seq, source_ids=SOURCE, target_in_ids=TARGET_IN) -> np.ndarray:
-    encoded = seq2seq.encode(keras.ops.convert_to_tensor(source_ids))
-    state, logits = encoded.state, []
+    known, logits = dict(seq2seq.encoder({"source_ids": source_ids}, training=False)), []
     for position in range(target_in_ids.shape[1]):
         last_ids = keras.ops.convert_to_tensor(target_in_ids[:, position, None])
-        outputs = seq2seq.decoder({"target_in_ids": last_ids, **state, **encoded.constants})
-        state = {name: outputs[name] for name in state}
+        outputs = seq2seq.decoder({"target_in_ids": last_ids, **known}, training=False)
+        known |= {name: outputs[name] for name in known.keys() & outputs.keys()}
         logits.append(np.array(outputs["logits"]))
     return np.stack(logits, axis=1)
 

@@ -104,13 +104,13 @@ def test_one_training_step_changes_the_encoder_and_the_decoder_with_nothing_copi
     seq2seq, batch = small_model(), small_batch()
 
     def answers():
-        encoded = seq2seq.encode(tf.constant(batch.source_ids))
+        encoded = seq2seq.encoder({"source_ids": source_ids})
         # The decoder gets the same inputs before and after: only its weights can differ.
-        last_ids = tf.constant(batch.target_in_ids[:, :1])
-        outputs = seq2seq.decoder({"target_in_ids": last_ids, **fixed.state, **fixed.constants})
-        return np.array(encoded.constants["memory"]), np.array(outputs["logits"])
+        outputs = seq2seq.decoder({"target_in_ids": last_ids, **fixed})
+        return np.array(encoded["memory"]), np.array(outputs["logits"])
 
-    fixed = seq2seq.encode(tf.constant(batch.source_ids))
+    source_ids, last_ids = tf.constant(batch.source_ids), tf.constant(batch.target_in_ids[:, :1])
+    fixed = seq2seq.encoder({"source_ids": source_ids})
     before = answers()
     TrainingStep(seq2seq, Training(), tf.distribute.get_strategy())(batch, 1, 0.01)
     after = answers()

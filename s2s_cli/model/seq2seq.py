@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import keras
 
-from s2s_cli.model.recurrent import Encoded, RecurrentLayers, Tensor, Tensors
+from s2s_cli.model.recurrent import Encoded, RecurrentLayers, Tensors
 from s2s_cli.schema import Model
 
 
@@ -51,8 +51,6 @@ class Seq2Seq:
         self.hidden_model = keras.Model(inputs, decoded.hidden, name="hidden")
         logits = self.layers.project(decoded.hidden)
         self.training_model = keras.Model(inputs, logits, name="training")
-        self.constant_names = tuple(encoded.constants)
-        self.state_names = tuple(encoded.state)
         self.encoder = keras.Model(
             {"source_ids": source_ids}, {**encoded.constants, **encoded.state}, name="encoder"
         )
@@ -69,14 +67,6 @@ class Seq2Seq:
             outputs["attention"] = decoded.attention[:, 0]
         inputs = {"target_in_ids": last_ids, **constants, **state}
         return keras.Model(inputs, outputs, name="decoder")
-
-    def encode(self, source_ids: Tensor) -> Encoded:
-        """source_ids (B,S) → what the search begins with."""
-        outputs = self.encoder({"source_ids": source_ids}, training=False)
-        return Encoded(
-            {name: outputs[name] for name in self.constant_names},
-            {name: outputs[name] for name in self.state_names},
-        )
 
 
 def _inputs_like(tensors: Tensors) -> Tensors:
