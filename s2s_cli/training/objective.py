@@ -53,28 +53,35 @@ def _smoothed(
 
     The loss alone has a gradient. The logits are the largest tensor of a small model;
     TensorFlow's own operations pass over them some fifteen times, forwards and
-    backwards, and these six times.
+    backwards, and these six times, in the same memory.
     """
-    types = tf.cast(tf.shape(logits)[1], tf.float32)
-    rows = tf.stack([tf.range(tf.size(target)), target], axis=1)
+    types = tf.shape(logits)[1]
+    rows = tf.range(tf.size(target))
 
     @tf.custom_gradient
     def run(logits: tf.Tensor) -> Any:
         largest = tf.reduce_max(logits, axis=1)
-        powers = tf.exp(logits - largest[:, None])
+        chosen = tf.gather(logits, target, axis=1, batch_dims=1)
+        mean = tf.reduce_mean(logits, axis=1) if label_smoothing else chosen
+        # Nobody asks for the logits after that, so what comes next may take their memory.
+        with tf.control_dependencies([largest, chosen, mean]):
+            powers = tf.exp(logits - largest[:, None])
         total = tf.reduce_sum(powers, axis=1)
-        chosen = tf.gather_nd(logits, rows)
         nll = tf.math.log(total) + largest - chosen
-        loss = nll
-        if label_smoothing:
-            # -log p = logsumexp - logit, and nll = logsumexp - logit of y.
-            loss = nll + label_smoothing * (chosen - tf.reduce_mean(logits, axis=1))
+        # -log p = logsumexp - logit, and nll = logsumexp - logit of y.
+        loss = nll + label_smoothing * (chosen - mean)
 
         def gradient(_: tf.Tensor, of_loss: tf.Tensor, __: tf.Tensor) -> tf.Tensor:
             of_logits = powers * (of_loss / total)[:, None]
             if label_smoothing:
-                of_logits -= (label_smoothing / types * of_loss)[:, None]
-            return tf.tensor_scatter_nd_sub(of_logits, rows, (1 - label_smoothing) * of_loss)
+                of_logits -= (label_smoothing / tf.cast(types, tf.float32) * of_loss)[:, None]
+            # `tensor_scatter_nd_sub` would copy them all.
+            flat = tf.raw_ops.InplaceSub(
+                x=tf.reshape(of_logits, [-1]),
+                i=rows * types + target,
+                v=(1 - label_smoothing) * of_loss,
+            )
+            return tf.reshape(flat, tf.shape(of_logits))
 
         return (nll, loss, chosen >= largest), gradient
 

@@ -98,8 +98,12 @@ class TrainingStep:
     def _on_replica(self, batch: Any, weight: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         replica = tf.distribute.get_replica_context()
         self._seed_draws(step, replica.replica_id_in_sync_group)
-        variables = [variable.value for variable in self._model.trainable_variables]
-        with tf.GradientTape() as tape:
+        # Read once, so that parts of a batch share what is made of a weight.
+        variables = self._model.trainable_variables
+        weights = [tf.convert_to_tensor(variable.value) for variable in variables]
+        given = keras.StatelessScope(list(zip(variables, weights, strict=True)))
+        with tf.GradientTape() as tape, given:
+            tape.watch(weights)
             sums = cross_entropy(
                 self._seq2seq,
                 batch,
@@ -110,8 +114,8 @@ class TrainingStep:
             loss = sums["loss"] / weight
         # Dense: the norm of an IndexedSlices counts a repeated row wrongly.
         gradients = [
-            tf.zeros_like(variable) if gradient is None else tf.convert_to_tensor(gradient)
-            for gradient, variable in zip(tape.gradient(loss, variables), variables, strict=True)
+            tf.zeros_like(value) if gradient is None else tf.convert_to_tensor(gradient)
+            for gradient, value in zip(tape.gradient(loss, weights), weights, strict=True)
         ]
         if self._replicas > 1:
             gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
