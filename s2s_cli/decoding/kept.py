@@ -33,7 +33,7 @@ from s2s_cli.schema import Decoding, Model
 # Of others, the ones that were used longest ago are removed.
 MOST_KEPT = 32
 
-# What decoding has besides; `shortlist` is only asked whether there is one.
+# Settings of decoding that the graph does not depend on, but for whether there is a `shortlist`.
 NOT_IN_THE_GRAPH = {
     "batch_size", "long_sources", "max_source_length", "n_best", "precision", "shortlist",
 }  # fmt: skip

@@ -55,33 +55,34 @@ def _smoothed(
     TensorFlow's own operations pass over them some fifteen times, forwards and
     backwards, and these six times, in the same memory.
     """
-    types = tf.shape(logits)[1]
-    rows = tf.range(tf.size(target))
 
     @tf.custom_gradient
     def run(logits: tf.Tensor) -> Any:
+        shape = tf.shape(logits)
         largest = tf.reduce_max(logits, axis=1)
         chosen = tf.gather(logits, target, axis=1, batch_dims=1)
-        mean = tf.reduce_mean(logits, axis=1) if label_smoothing else chosen
+        smoothing = tf.zeros_like(chosen)
+        if label_smoothing:
+            # -log p = logsumexp - logit, and nll = logsumexp - logit of y.
+            smoothing = label_smoothing * (chosen - tf.reduce_mean(logits, axis=1))
         # Nobody asks for the logits after that, so what comes next may take their memory.
-        with tf.control_dependencies([largest, chosen, mean]):
+        with tf.control_dependencies([largest, chosen, smoothing]):
             powers = tf.exp(logits - largest[:, None])
         total = tf.reduce_sum(powers, axis=1)
         nll = tf.math.log(total) + largest - chosen
-        # -log p = logsumexp - logit, and nll = logsumexp - logit of y.
-        loss = nll + label_smoothing * (chosen - mean)
+        loss = nll + smoothing
 
         def gradient(_: tf.Tensor, of_loss: tf.Tensor, __: tf.Tensor) -> tf.Tensor:
             of_logits = powers * (of_loss / total)[:, None]
             if label_smoothing:
-                of_logits -= (label_smoothing / tf.cast(types, tf.float32) * of_loss)[:, None]
+                of_logits -= (label_smoothing / tf.cast(shape[1], tf.float32) * of_loss)[:, None]
             # `tensor_scatter_nd_sub` would copy them all.
             flat = tf.raw_ops.InplaceSub(
                 x=tf.reshape(of_logits, [-1]),
-                i=rows * types + target,
+                i=tf.range(shape[0]) * shape[1] + target,
                 v=(1 - label_smoothing) * of_loss,
             )
-            return tf.reshape(flat, tf.shape(of_logits))
+            return tf.reshape(flat, shape)
 
         return (nll, loss, chosen >= largest), gradient
 

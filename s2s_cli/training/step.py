@@ -98,7 +98,8 @@ class TrainingStep:
     def _on_replica(self, batch: Any, weight: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         replica = tf.distribute.get_replica_context()
         self._seed_draws(step, replica.replica_id_in_sync_group)
-        # Read once, so that parts of a batch share what is made of a weight.
+        # Read once, so that parts of a batch share what is made of a weight. Seeds move on in
+        # this scope alone; the next step sets them anyway.
         variables = self._model.trainable_variables
         weights = [tf.convert_to_tensor(variable.value) for variable in variables]
         given = keras.StatelessScope(list(zip(variables, weights, strict=True)))
