@@ -2,29 +2,35 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 QUICKSTART := runs/quickstart
+# Processes that share the tests, and what they ran of the package.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
+COVERAGE := --cov --cov-report term
 
-.PHONY: help demo test check faults fuzz bench clean
+.PHONY: help demo test test-fast check docs faults fuzz bench clean
 
 help:
-	@echo "make demo   install, train the quickstart (dates, some two minutes), translate, export"
-	@echo "make test   install what the tests need and run every test"
-	@echo "make check  lint and types"
-	@echo "make faults kills, damaged files, full disks: what becomes of trainings; an hour"
-	@echo "make fuzz   millions of damaged configs, corpora and runs are read; FUZZ=--help says more"
-	@echo "make bench  how fast it is here, beside what the machine can do; BENCH=--help says more"
-	@echo "make clean  remove the environment; runs/ stays"
+	@echo "make demo       install, train the quickstart (dates, two minutes), translate, export"
+	@echo "make test       install what the tests need and run every test; at most ten minutes"
+	@echo "make test-fast  only the tests that train nothing and start no process; a minute"
+	@echo "make check      lint and types"
+	@echo "make docs       generate docs/settings.md and docs/commands.md from the program"
+	@echo "make faults     trainings with kills, damaged files and full disks; an hour"
+	@echo "make fuzz       millions of damaged configs, corpora and runs; FUZZ=--help says more"
+	@echo "make bench      speed here, compared with the machine's limit; BENCH=--help says more"
+	@echo "make clean      remove the environment; runs/ stays"
 
-# The stamps tell whether what is installed is what pyproject.toml and constraints.txt ask for.
+# Stamps: whether what pyproject.toml and constraints.txt ask for is installed.
 $(VENV)/.base: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 	  { echo "s2s needs Python 3.11 to 3.13; name one with make PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	$(PIP) -e '.[demo]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) -e '.[dev]'
 	@touch $@
 
 demo: $(VENV)/.base
@@ -33,7 +39,7 @@ demo: $(VENV)/.base
 	@cut -f1 configs/quickstart/test.tsv > $(QUICKSTART)/test.source
 	@cut -f2 configs/quickstart/test.tsv > $(QUICKSTART)/test.reference
 	$(BIN)/s2s translate $(QUICKSTART) -i $(QUICKSTART)/test.source -o $(QUICKSTART)/test.translation
-	@echo; echo "Held-out dates, and what the model makes of them:"
+	@echo; echo "Held-out dates and their translations:"
 	@paste $(QUICKSTART)/test.source $(QUICKSTART)/test.translation | head -n 5 | sed 's/^/  /; s/\t/  ->  /'
 	@paste $(QUICKSTART)/test.translation $(QUICKSTART)/test.reference | \
 	  awk -F '\t' '$$1 == $$2 { same++ } END { printf "%d of %d unseen dates are translated exactly.\n\n", same, NR }'
@@ -43,18 +49,24 @@ demo: $(VENV)/.base
 	@echo "  $(BIN)/s2s init YOUR.source YOUR.target     # then: $(BIN)/s2s train s2s.yaml"
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest $(PARALLEL) $(COVERAGE)
+
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.base
+	$(BIN)/python -m s2s_cli.cli.reference docs
+
 faults: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m faults $(FAULTS)
 
 fuzz: $(VENV)/.dev
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	$(PIP) -e '.[fuzz]'
 	for target in config_loader corpus_readers run_loader; do \
 	  PYTHONPATH=tests $(BIN)/python -m fuzz.$$target $(FUZZ) || exit 1; done
 

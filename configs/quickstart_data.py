@@ -9,10 +9,12 @@ import sys
 from datetime import date, timedelta
 from pathlib import Path
 
+from s2s_cli.errors import pip_install_hint
+
 try:
     from babel.dates import format_date
 except ImportError:
-    sys.exit('The quickstart needs Babel. Install it with: pip install "s2s[demo]"')
+    sys.exit(f"The quickstart needs Babel. Install it with: {pip_install_hint('demo')}")
 
 STYLES = ("full", "long", "medium", "short")
 FIRST, LAST = date(1970, 1, 1), date(2029, 12, 31)

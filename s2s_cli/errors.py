@@ -1,11 +1,13 @@
-"""The errors that a user can cause, each with what to do next."""
+"""Errors that a user can cause and correct, each with a hint at what to do next."""
+
+from __future__ import annotations
 
 
 class S2SError(Exception):
-    """A mistake in a value, a file or a configuration.
+    """A mistake in a value, a file or a config.
 
-    `message` says what is wrong, where, and what is allowed; `hint` says what
-    to do next. The command line prints both and exits with code 1.
+    `message` says what is wrong, where, and what is allowed; `hint` says what to do next. The
+    command line prints both and exits with code 1.
     """
 
     def __init__(self, message: str, hint: str = ""):
@@ -15,16 +17,24 @@ class S2SError(Exception):
 
 
 class ConfigError(S2SError):
-    """A configuration that cannot be used; every mistake in it is listed."""
+    """A config that cannot be used; the message lists every mistake in it."""
 
 
 class DataError(S2SError):
-    """A corpus, vocabulary or vector file that cannot be used."""
+    """A corpus, vocabulary or file of word vectors that cannot be used."""
 
 
 class RunError(S2SError):
-    """A run directory that is missing, damaged, or belongs to another config."""
+    """A run directory that is missing or damaged, or that belongs to another config."""
 
 
 class ExportError(S2SError):
-    """An export that was refused, or that did not say the same as its run."""
+    """An export that was refused, or whose translations differ from those of its run."""
+
+
+def pip_install_hint(extra: str) -> str:
+    """The command that installs an optional dependency, by the name of its extra.
+
+    The distribution is called s2s-cli: on PyPI, s2s is another project.
+    """
+    return f'pip install "s2s-cli[{extra}]"'

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all."""
+"""Writes files and folders so that they are there completely or not at all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes beside `path`, then renames: a reader sees the old content or the new.
 
-    What is on disk after it returned stays there when the power fails. Raises OSError.
+    Once it has returned, the content survives a power failure. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.writing")
@@ -37,10 +37,10 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def replace_folder(beside: Path, folder: Path) -> None:
-    """Renames the finished `beside` to `folder`; what was there goes only once it is replaced.
+    """Renames the finished `beside` to `folder`; an old folder is removed only once it is replaced.
 
-    Where the rename fails, what was there is there again. What stopped between the two
-    renames is put right by `recover_folder`. Raises OSError.
+    Where the rename fails, the old folder is restored; where the process is killed between the
+    two renames, `recover_folder` restores it. Raises OSError.
     """
     replaced = _replaced(folder)
     is_new = not folder.exists()
@@ -58,7 +58,7 @@ def replace_folder(beside: Path, folder: Path) -> None:
 
 
 def recover_folder(folder: Path) -> None:
-    """Puts back what stood at `folder` before a replacement that was cut off."""
+    """Restores what was at `folder` before a replacement that was interrupted."""
     if not folder.exists() and _replaced(folder).exists():
         os.replace(_replaced(folder), folder)
 
@@ -76,13 +76,13 @@ def _replaced(folder: Path) -> Path:
 
 
 def flush_folder(folder: Path) -> None:
-    """Asks the system to put a folder and all that is in it on disk. Raises OSError."""
+    """Asks the system to write a folder and all files in it to disk. Raises OSError."""
     for path in [*folder.rglob("*"), folder]:
         flush(path)
 
 
 def flush(path: Path) -> None:
-    """Asks the system to put a file or directory on disk; Windows cannot for directories."""
+    """Asks the system to write a file or directory to disk; Windows cannot for directories."""
     if os.name == "nt" and path.is_dir():
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
@@ -106,8 +106,9 @@ def output(path: str) -> Iterator[TextIO]:
         yield sys.stdout
         sys.stdout.flush()
         return
-    # Beside, then renamed: the input may be the same file, or turn out unreadable.
-    final = Path(path)
+    # Written beside and renamed, as the input may be the same file, or turn out unreadable.
+    # A symbolic link stays, and the file that it points to is replaced.
+    final = Path(os.path.realpath(path))
     is_plain = final.is_file() or not final.exists()
     written = final.with_name(f".{final.name}.{os.getpid()}") if is_plain else final
     try:

@@ -1,12 +1,16 @@
 """A tiny corpus, a tiny config, and one tiny trained run that tests share."""
 
+from __future__ import annotations
+
 import os
 import random
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+import filelock
 import pytest
 import yaml
 
@@ -14,21 +18,41 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 from s2s_cli import runtime
 
-# A test that lays out its own devices must be the first to start TensorFlow.
+# Modules beside the tests of models that other tests use too, such as a second family of models.
+sys.path.append(str(Path(__file__).parent / "model"))
+
+# A test that configures devices of its own must be the first to start TensorFlow.
 if "S2S_TESTS_LEAVE_TENSORFLOW_ALONE" not in os.environ:
     runtime.start(2)
 
-# Searches are kept there, and not among those of whoever runs the tests.
+# Search graphs are cached there, and not in the cache of whoever runs the tests.
 CACHE = tempfile.TemporaryDirectory(prefix="s2s-tests-")
 os.environ.setdefault("XDG_CACHE_HOME", CACHE.name)
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first of the parallel test processes makes, and the others use."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder, done = root / name, root / f"{name}.done"
+    with filelock.FileLock(root / f"{name}.lock"):
+        if not done.exists():
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Parallel files: digits, and the words for them."""
-    folder = tmp_path_factory.mktemp("corpus")
+    return made_once(tmp_path_factory, "corpus", _write_corpus)
+
+
+def _write_corpus(folder: Path) -> None:
     chooser = random.Random(3)
     for name, size in (("train", 240), ("validation", 24)):
         numbers = [
@@ -38,7 +62,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         targets = "".join(" ".join(DIGITS[i] for i in number) + "\n" for number in numbers)
         (folder / f"{name}.digits").write_text(sources)
         (folder / f"{name}.words").write_text(targets)
-    return folder
 
 
 def tiny_settings(corpus: Path) -> dict:
@@ -87,39 +110,49 @@ def settings(corpus: Path) -> dict:
 
 @pytest.fixture(scope="session")
 def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run directory of a training that is done."""
-    folder = tmp_path_factory.mktemp("trained")
-    config = write_config(folder / "tiny.yaml", tiny_settings(corpus))
-    train_in_process(config, folder / "run")
-    return folder / "run"
+    """The run directory of a finished training; no test may change it."""
+
+    def train(folder: Path) -> None:
+        config = write_config(folder / "tiny.yaml", tiny_settings(corpus))
+        train_in_process(config, folder / "run")
+
+    return made_once(tmp_path_factory, "trained", train) / "run"
 
 
 def train_in_process(
-    config: Path, run: Path, *overrides: str, stop_after: int | None = None, force: bool = False
-):
-    """All events of a training in this process; stops in order after a number of steps."""
-    import keras
+    config: Path,
+    run: Path,
+    *overrides: str,
+    stop_after: int | None = None,
+    force: bool = False,
+    families: tuple | None = None,
+    on_event: Callable[[object], None] = lambda event: None,
+) -> list:
+    """All events of a training in this process, which is stopped after `stop_after` steps."""
+    from s2s_cli.config.load import load_config
+    from s2s_cli.config.schema import FAMILIES
+    from s2s_cli.runs.run import Run
+    from s2s_cli.training.events import StepDone
+    from s2s_cli.training.run import train
 
-    from s2s_cli.commands.train import train
-    from s2s_cli.config import load_config
-    from s2s_cli.events import StepDone
-    from s2s_cli.run import Run
-
-    loaded = load_config(config, overrides)
-    keras.utils.set_random_seed(loaded.training.seed)
-    events = []
+    families = families or FAMILIES
+    loaded = load_config(config, overrides, families)
+    events: list = []
 
     def stop_requested() -> bool:
         steps = sum(isinstance(event, StepDone) for event in events)
         return stop_after is not None and steps >= stop_after
 
-    for event in train(Run(run), loaded, threads=2, force=force, stop_requested=stop_requested):
+    for event in train(
+        Run(run, families), loaded, threads=2, force=force, stop_requested=stop_requested
+    ):
         events.append(event)
+        on_event(event)
     return events
 
 
 def s2s(*arguments: object, stdin: str | bytes = "", cwd: Path | None = None):
-    """Runs the program as a person does: a new process, piped."""
+    """Runs the command line in a new process, with pipes for input and output."""
     given = stdin if isinstance(stdin, bytes) else stdin.encode()
     process = subprocess.run(
         [sys.executable, "-m", "s2s_cli", *map(str, arguments)],
@@ -130,3 +163,10 @@ def s2s(*arguments: object, stdin: str | bytes = "", cwd: Path | None = None):
     )
     process.out, process.err = process.stdout.decode(), process.stderr.decode()
     return process
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks every test that needs the trained run as slow; others that train mark themselves."""
+    for item in items:
+        if "trained" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)

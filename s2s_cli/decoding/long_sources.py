@@ -1,4 +1,4 @@
-"""A source that is longer than the model has ever seen is translated in parts, or cut."""
+"""A source that is longer than the model was trained on is translated in parts, or truncated."""
 
 from __future__ import annotations
 
@@ -7,43 +7,48 @@ from itertools import accumulate, pairwise
 
 from s2s_cli.decoding.translation import Translation
 
-WORD_START = "\u2581"  # SentencePiece's mark where white space was
+WORD_START = "\u2581"  # SentencePiece's mark for the white space before a word
 SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", "।", "؟", "۔")
 
 
-def parts(ids: Sequence[int], pieces: Sequence[str], most: int) -> list[Sequence[int]]:
-    """`ids` in parts of at most `most`, cut behind a sentence, else before a word, else anywhere.
+def split_source(ids: Sequence[int], tokens: Sequence[str], size: int) -> list[Sequence[int]]:
+    """`ids` in parts of at most `size`, cut after a sentence, else before a word, else anywhere.
 
-    `pieces` are all pieces of the vocabulary, by id.
+    `tokens` are all tokens of the vocabulary, by id.
     """
     cuts = [0]
-    while len(ids) - cuts[-1] > most:
-        cuts.append(_cut(ids, pieces, cuts[-1], cuts[-1] + most))
+    while len(ids) - cuts[-1] > size:
+        cuts.append(_cut(ids, tokens, cuts[-1], cuts[-1] + size))
     return [ids[start:end] for start, end in pairwise([*cuts, len(ids)])]
 
 
-def _cut(ids: Sequence[int], pieces: Sequence[str], start: int, end: int) -> int:
+def _cut(ids: Sequence[int], tokens: Sequence[str], start: int, end: int) -> int:
     """Where the part from `start` on ends: at `end`, or in the half before it."""
     places = range(end, start + (end - start) // 2, -1)
-    words = [place for place in places if pieces[ids[place]].startswith(WORD_START)]
-    ended = (place for place in words if pieces[ids[place - 1]].endswith(SENTENCE_ENDS))
+    words = [place for place in places if tokens[ids[place]].startswith(WORD_START)]
+    ended = (place for place in words if tokens[ids[place - 1]].endswith(SENTENCE_ENDS))
     return next(ended, words[0] if words else end)
 
 
-def joined(
-    found: Sequence[Sequence[Translation]], length_penalty: float, *, is_long: bool
+def join_parts(
+    parts: Sequence[Sequence[Translation]], length_penalty: float, *, is_long: bool
 ) -> list[Translation]:
-    """The translations of a whole source, the best first, from those of its parts."""
+    """The translations of a whole source, best first, from the n-best lists of its parts.
+
+    The list of rank r joins the r-th best of each part, or the last where a part has fewer.
+    """
     if not is_long:
-        return list(found[0])
-    return [
-        _in_one([part[min(rank, len(part) - 1)] for part in found], length_penalty)
-        for rank in range(max(map(len, found)))
+        return list(parts[0])
+    joined = [
+        _join([part[min(rank, len(part) - 1)] for part in parts], length_penalty)
+        for rank in range(max(map(len, parts)))
     ]
+    # Normalising by the whole length may order them otherwise than the parts were.
+    return sorted(joined, key=lambda translation: -translation.score)
 
 
-def _in_one(parts: Sequence[Translation], length_penalty: float) -> Translation:
-    """Parts behind one another; the score is that of their sum."""
+def _join(parts: Sequence[Translation], length_penalty: float) -> Translation:
+    """Parts one after the other; the score is that of their summed log probability."""
     log_probability = sum(part.log_probability for part in parts)
     length = sum(part.length for part in parts)
     before = [(0, 0), *((len(part.source_tokens), len(part.tokens)) for part in parts)]
@@ -55,6 +60,7 @@ def _in_one(parts: Sequence[Translation], length_penalty: float) -> Translation:
         length=length,
         source_tokens=tuple(token for part in parts for token in part.source_tokens),
         tokens=tuple(token for part in parts for token in part.tokens),
+        token_scores=tuple(score for part in parts for score in part.token_scores),
         alignment=tuple(
             (i + source, j + target)
             for part, (source, target) in zip(parts, shifts, strict=False)

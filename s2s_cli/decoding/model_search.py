@@ -1,108 +1,157 @@
-"""The search whose step is the decoder of a model: as a function, compiled, or kept."""
+"""The search whose step is the decoder of a model, with the weights of any checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from s2s_cli.decoding.kept import KeptSearch, place
+from s2s_cli.config.schema import Decoding, ModelSettings
+from s2s_cli.decoding.graph_cache import SearchGraph, cache_path
 from s2s_cli.decoding.search import Hypotheses, Search, Step, StepOutput, length_limits
-from s2s_cli.model.recurrent import RecurrentLayers, StandIns, Tensors
+from s2s_cli.model.family import InferenceLayers, Layers, Tensors, VocabSizes
+from s2s_cli.model.layer_factory import LayerFactory
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.model.stand_ins import floating
-from s2s_cli.schema import Decoding, Model
-from s2s_cli.training.checkpoint import named_weights, read_weights
+
+# source_ids (B,S) → Hypotheses; with a shortlist also candidates (C,) and allowed (B,C).
+SearchFunction = Callable[..., Hypotheses]
+
+# Settings of decoding that the graph does not depend on, but for whether there is a shortlist.
+NOT_IN_THE_GRAPH = {
+    "batch_size", "long_sources", "max_source_length", "n_best", "precision", "shortlist",
+}  # fmt: skip
 
 
-def search_of(
-    seq2seq: Seq2Seq,
-    decoding: Decoding,
-    *,
-    drops: bool = True,
-    stand_ins: Callable[[tf.Tensor | None], StandIns] | None = None,
-) -> Callable[..., Hypotheses]:
-    """source_ids (B,S) → Hypotheses; to be compiled or exported. For `drops` see `Search`.
+def make_search(
+    inference_layers: InferenceLayers, decoding: Decoding, *, compact: bool = True
+) -> SearchFunction:
+    """source_ids (B,S) → Hypotheses; to be compiled or exported. For `compact` see `Search`.
 
-    With candidates (C,), no other types are scored; allowed (B,C) bool says which of
-    them a sentence may take.
+    With candidates (C,), only these tokens are scored; allowed (B,C) bool says which of them a
+    sentence may use.
     """
-    layers = seq2seq.layers
-    stand_ins = stand_ins or floating(layers)
 
     def search(
         source_ids: tf.Tensor, candidates: tf.Tensor | None = None, allowed: tf.Tensor | None = None
     ) -> Hypotheses:
-        here = stand_ins(candidates)
-        encoded = layers.encode(source_ids, here)
+        layers = inference_layers(candidates)
+        encoded = layers.encode(source_ids)
         constants = dict(encoded.constants)
         if allowed is not None:
             constants["allowed"] = allowed
-        limits = length_limits(source_ids, decoding.max_length, decoding.max_length_ratio)
-        # The sums of a recurrence are kept in float32, whatever the products are taken in.
-        state = {name: tf.cast(value, tf.float32) for name, value in encoded.state.items()}
+        # Recurrent sums are float32, whatever the precision of the products.
+        cache = {
+            name: tf.cast(value, tf.float32) if value.dtype.is_floating else value
+            for name, value in layers.initial_cache(encoded, decoding.max_length).items()
+        }
         find = Search(
-            step_of(layers, here, decoding.beam_size, candidates),
+            _decoder_step(layers, decoding.beam_size, candidates),
             beam_size=decoding.beam_size,
             length_penalty=decoding.length_penalty,
             min_length=decoding.min_length,
-            drops=drops,
+            compact=compact,
         )
-        return find(state, constants, limits)
+        limits = length_limits(source_ids, decoding.max_length, decoding.max_length_ratio)
+        return find(cache, constants, limits)
 
     return search
 
 
-def step_of(
-    layers: RecurrentLayers, stand_ins: StandIns, beam_size: int, candidates: tf.Tensor | None
-) -> Step:
-    """One position of the decoder, with logits of the rows that are asked for."""
+def _decoder_step(layers: Layers, beam_size: int, candidates: tf.Tensor | None) -> Step:
+    """One position of the decoder, with the logits of the wanted rows."""
 
     def step(
-        last_ids: tf.Tensor, state: Tensors, constants: Tensors, rows: tf.Tensor
+        last_ids: tf.Tensor, cache: Tensors, constants: Tensors, rows: tf.Tensor
     ) -> StepOutput:
-        decoded = layers.decode(
-            last_ids[:, None], state, constants, beam_size=beam_size, stand_ins=stand_ins
-        )
+        decoded = layers.decode(last_ids[:, None], cache, constants, beam_size=beam_size)
         attention = None if decoded.attention is None else decoded.attention[:, 0]
-        logits = layers.project(tf.gather(decoded.hidden, rows), stand_ins)[:, 0]
+        logits = layers.project(tf.gather(decoded.hidden, rows))[:, 0]
         if candidates is not None:
             logits = tf.where(tf.gather(constants["allowed"], rows // beam_size), logits, -1e9)
-        return StepOutput(logits, decoded.state, attention, candidates)
+        return StepOutput(logits, decoded.cache, attention, candidates)
 
     return step
 
 
-def compiled(search: Callable[..., Hypotheses], decoding: Decoding) -> Callable[..., Hypotheses]:
-    """The search as a graph, which is traced when it is called first."""
+def compile_search(search: SearchFunction, decoding: Decoding) -> SearchFunction:
+    """The search as a graph, which is traced at its first call."""
     # AutoGraph would take seconds to rewrite functions that hold no Python loop.
-    return tf.function(search, input_signature=_signature(decoding), autograph=False)
+    return tf.function(search, input_signature=_signature(decoding), autograph=False)  # type: ignore[no-any-return]
 
 
 def _signature(decoding: Decoding) -> list[tf.TensorSpec]:
-    """What a search is given."""
+    """The arguments of a search."""
     source_ids = tf.TensorSpec((None, None), tf.int32)
     if not decoding.shortlist:
         return [source_ids]
     return [source_ids, tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None, None), tf.bool)]
 
 
-def kept_search(
-    folder: Path, model: Model, decoding: Decoding, sizes: tuple[int, int], precision: str
-) -> Callable[..., Hypotheses]:
-    """The search with the weights of a checkpoint, traced now or in an earlier process."""
-    path, signature = place(model, decoding, sizes, precision), _signature(decoding)
-    found = KeptSearch.load(path)
-    if found is None:
-        seq2seq = Seq2Seq(model, *sizes, precision, trains=False)
-        search, variables = search_of(seq2seq, decoding), named_weights(seq2seq)
+@dataclass(frozen=True)
+class ModelSearch:
+    """The search of a kind of model, to be run with the weights of any checkpoint of it."""
 
-        def given(values: Sequence[tf.Tensor], *arguments: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    settings: ModelSettings
+    sizes: VocabSizes
+    decoding: Decoding
+    """With `precision` resolved."""
+
+    def bind(self, weights: Mapping[str, Any]) -> SearchFunction:
+        """The search with these weights, by path: arrays or variables, as they are now."""
+        if self.decoding.precision == "int8":
+            self._float_model.load(weights)
+            layers = self._float_model.layers.for_int8_inference()
+            return compile_search(make_search(layers, self.decoding), self.decoding)
+        values = {path: getattr(value, "value", value) for path, value in weights.items()}
+        run = self._graph.bind(values)
+        return lambda *arguments: Hypotheses(*run(*arguments))
+
+    @property
+    def shapes(self) -> dict[str, Sequence[int]]:
+        """The shape of every weight, by path."""
+        if self.decoding.precision == "int8":
+            weights = self._float_model.weights.items()
+            return {path: tuple(weight.shape) for path, weight in weights}
+        return dict(self._graph.shapes)
+
+    @functools.cached_property
+    def _float_model(self) -> Seq2Seq:
+        """The model whose weights are quantised."""
+        return self._make_model("float32")
+
+    @functools.cached_property
+    def _graph(self) -> SearchGraph:
+        """The traced search, from the cache of an earlier process where there is one."""
+        path = cache_path(
+            [
+                self.settings.model_dump(mode="json"),
+                self.decoding.model_dump(mode="json", exclude=NOT_IN_THE_GRAPH),
+                self.decoding.shortlist is not None,
+                [self.sizes.source, self.sizes.target],
+                self.decoding.precision,
+            ],
+            self.settings.family,
+        )
+        found = SearchGraph.load(path)
+        if found is None:
+            found = self._trace(path.stem)
+            found.save(path)
+        return found
+
+    def _trace(self, prefix: str) -> SearchGraph:
+        seq2seq = self._make_model(self.decoding.precision)
+        search = make_search(seq2seq.layers.for_inference(), self.decoding)
+        variables = seq2seq.weights
+
+        def search_with(values: Sequence[tf.Tensor], *arguments: tf.Tensor) -> Sequence[tf.Tensor]:
             with keras.StatelessScope(list(zip(variables.values(), values, strict=True))):
                 return tuple(search(*arguments))
 
-        found = KeptSearch.trace(given, variables, signature, path.stem)
-        found.save(path)
-    return found.function(read_weights(folder, found.weights, found.shapes), signature)
+        return SearchGraph.trace(search_with, variables, _signature(self.decoding), prefix)
+
+    def _make_model(self, precision: str) -> Seq2Seq:
+        return Seq2Seq(self.settings, self.sizes, LayerFactory.for_inference(precision))

@@ -1,4 +1,4 @@
-"""What a search makes of a sentence."""
+"""What a search finds for a sentence."""
 
 from __future__ import annotations
 
@@ -6,13 +6,28 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Translation:
-    """A translation and its pieces.
+class Hypothesis:
+    """Target ids, with `</s>` where it was reached, and what the search knows of each.
 
-    `score` is log_probability / length**length_penalty, where `length` counts the pieces
-    and `</s>`; `alignment` holds (i, j) where piece j of the translation looked most at
-    piece i of the source, as far as there is attention. `is_long` tells of a source of more
-    than decoding.max_source_length pieces, which was split or truncated.
+    `aligned` is the source position with the most attention from each id.
+    """
+
+    ids: list[int]
+    score: float
+    log_probability: float
+    aligned: list[int]
+    token_log_probability: list[float]
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A translation and its tokens.
+
+    `score` is log_probability / length**length_penalty, where `length` counts the tokens and
+    `</s>`; `token_scores` holds the log probability of each token, and of `</s>` where it was
+    reached; `alignment` holds (i, j) where token j of the translation has its most attention on
+    token i of the source, as far as there is attention. `is_long`: the source has more than
+    decoding.max_source_length tokens, and was split or truncated.
     """
 
     text: str
@@ -21,5 +36,6 @@ class Translation:
     length: int = 0
     source_tokens: tuple[str, ...] = ()
     tokens: tuple[str, ...] = ()
+    token_scores: tuple[float, ...] = ()
     alignment: tuple[tuple[int, int], ...] = ()
     is_long: bool = False

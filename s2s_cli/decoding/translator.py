@@ -2,159 +2,176 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from s2s_cli.decoding.highest import STRETCH
-from s2s_cli.decoding.long_sources import joined, parts
-from s2s_cli.decoding.model_search import compiled, kept_search, search_of
+from s2s_cli.config.schema import Decoding, ResolvedConfig
+from s2s_cli.decoding.long_sources import join_parts, split_source
+from s2s_cli.decoding.model_search import ModelSearch, SearchFunction
 from s2s_cli.decoding.search import Hypotheses
-from s2s_cli.decoding.translation import Translation
-from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.model.stand_ins import quantized
-from s2s_cli.run import Run
-from s2s_cli.runtime import chains, choose_decoding_precision, optimize_graphs
-from s2s_cli.schema import Config, Decoding
+from s2s_cli.decoding.top_k import BLOCK
+from s2s_cli.decoding.translation import Hypothesis, Translation
+from s2s_cli.model.family import VocabSizes, family_of
+from s2s_cli.runs.checkpoint import checksums, read_weights, require_size
+from s2s_cli.runs.run import Run
+from s2s_cli.runtime.precision import resolve_decoding_precision
+from s2s_cli.runtime.start import inter_op_threads
 from s2s_cli.text.lexicon import Lexicon
-from s2s_cli.text.tokenizer import EOS, PAD, SPECIAL_TOKENS, UNK, Tokenizer
-from s2s_cli.training.checkpoint import checksums, load_weights, require_known_size
+from s2s_cli.text.padding import source_ids
+from s2s_cli.text.tokenizer import PAD, SPECIAL_TOKENS, UNK, Tokenizers
+
+# Sentences that are read, sorted by length and translated together: enough to fill batches with
+# sentences of one length, few enough to return the first of them soon.
+CHUNK = 4096
 
 
-@dataclass(frozen=True)
-class Hypothesis:
-    """Ids, `</s>` included where it was reached, and for each the source position it looked at."""
-
-    ids: list[int]
-    score: float
-    log_probability: float
-    attended: list[int]
+def _ignore(count: int) -> None:
+    """Takes a report of progress, and does nothing with it."""
 
 
 class Translator:
-    """Sentences become translations, by a search over their pieces."""
+    """Sentences become translations, by a search over their tokens."""
 
     def __init__(
         self,
-        search: Callable[..., Hypotheses],
-        source: Tokenizer,
-        target: Tokenizer,
+        search: SearchFunction,
+        tokenizers: Tokenizers,
         decoding: Decoding,
         lexicon: Lexicon | None = None,
         *,
         has_attention: bool = True,
     ):
         """`search` takes source_ids (B,S) and, where `decoding.shortlist` says how many of the
-        types in `lexicon` are scored, candidates (C,) and allowed (B,C).
+        tokens in `lexicon` are scored, candidates (C,) and allowed (B,C).
 
         Where `decoding.max_source_length` is None, sources may have any length.
         """
         assert lexicon or not decoding.shortlist
-        self._search, self._source, self._target = search, source, target
+        self.search_function, self._tokenizers = search, tokenizers
         self.decoding, self._has_attention = decoding, has_attention
         self._lexicon = lexicon if decoding.shortlist else None
-        self._source_pieces, self._pieces = source.pieces(), target.pieces()
-
-    @classmethod
-    def of_layers(
-        cls,
-        seq2seq: Seq2Seq,
-        source: Tokenizer,
-        target: Tokenizer,
-        decoding: Decoding,
-        lexicon: Lexicon | None = None,
-    ) -> Translator:
-        """Translates with the layers of a `Seq2Seq`, as they are at each call."""
-        has_attention = seq2seq.layers.attention is not None
-        search = compiled(search_of(seq2seq, decoding), decoding)
-        return cls(search, source, target, decoding, lexicon, has_attention=has_attention)
+        self._source_tokens = tokenizers.source.tokens()
+        self._target_tokens = tokenizers.target.tokens()
 
     @classmethod
     def from_run(
         cls, run: Run, checkpoint: str = "best", decoding: Decoding | None = None
     ) -> Translator:
-        """The translator of a trained run, in the precision of `decoding`."""
+        """The translator of a trained run, as `decoding` says (None: as the run's config says).
+
+        Raises RunError where the run, its checkpoint or its tokenizers cannot be read.
+        """
         config = run.config()
-        decoding = decoding or config.decoding
-        if decoding.max_source_length is None:
-            decoding = decoding.model_copy(update={"max_source_length": config.data.max_length})
+        decoding = resolve_decoding(decoding or config.decoding, config)
         folder = run.find_checkpoint(checkpoint)
-        source, target = load_tokenizers(run, config, checksums(folder))
+        tokenizers = load_tokenizers(run, config, folder)
+        sizes = VocabSizes(*tokenizers.vocab_sizes)
+        family = family_of(config.model)
+        require_size(folder, family.parameter_count(config.model, sizes))
         lexicon = None
         if decoding.shortlist:
-            lexicon = Lexicon.load(run.lexicon_file, source.size, target.size)
-        precision = choose_decoding_precision(decoding.precision)
-        if precision == "int8":
-            optimize_graphs(True)  # it is a fifth slower if not
-            seq2seq = _with_weights(folder, config, source, target)
-            whole = search_of(seq2seq, decoding, stand_ins=quantized(seq2seq.layers))
-            search = compiled(whole, decoding)
-        else:
-            require_known_size(folder, config.model, source.size, target.size)
-            search = kept_search(
-                folder, config.model, decoding, (source.size, target.size), precision
-            )
-        has_attention = config.model.decoder.attention != "none"
-        return cls(search, source, target, decoding, lexicon, has_attention=has_attention)
+            lexicon = Lexicon.load(run.lexicon_file, sizes.source, sizes.target)
+        search = ModelSearch(config.model, sizes, decoding)
+        return cls(
+            search.bind(read_weights(folder, search.shapes)),
+            tokenizers,
+            decoding,
+            lexicon,
+            has_attention=family.has_attention(config.model),
+        )
+
+    @classmethod
+    def from_weights(
+        cls,
+        search: ModelSearch,
+        weights: Mapping[str, Any],
+        tokenizers: Tokenizers,
+        lexicon: Lexicon | None = None,
+    ) -> Translator:
+        """The translator of a model with weights by path, as they are now; for a training."""
+        return cls(
+            search.bind(weights),
+            tokenizers,
+            search.decoding,
+            lexicon,
+            has_attention=family_of(search.settings).has_attention(search.settings),
+        )
 
     def translate(
-        self, sentences: Sequence[str], on_batch: Callable[[int], None] = lambda count: None
+        self, sentences: Sequence[str], on_batch: Callable[[int], None] = _ignore
     ) -> list[Translation]:
         """The best translation of each sentence, in order; see `n_best`."""
         return [found[0] for found in self.n_best(sentences, on_batch)]
 
+    def translate_iter(
+        self,
+        sentences: Iterable[str],
+        on_batch: Callable[[int], None] = _ignore,
+        *,
+        chunk: int = CHUNK,
+    ) -> Iterator[list[Translation]]:
+        """The n-best list of each sentence, in order, reading `chunk` sentences at a time.
+
+        Memory is bounded by the chunk, so an endless iterable will do. Raises MemoryError.
+        """
+        remaining = iter(sentences)
+        while some := list(itertools.islice(remaining, chunk)):
+            yield from self.n_best(some, on_batch)
+
     def n_best(
-        self, sentences: Sequence[str], on_batch: Callable[[int], None] = lambda count: None
+        self, sentences: Sequence[str], on_batch: Callable[[int], None] = _ignore
     ) -> list[list[Translation]]:
         """The `decoding.n_best` best translations of each sentence, or as many as there are.
 
-        `on_batch` hears of every sentence that is done. Sentences of like length are
-        translated together. A sentence with no pieces (empty, white space) has the
-        empty translation. Raises MemoryError.
+        `on_batch` is called with the number of sentences that are finished. Sentences of
+        similar length are translated together. A sentence with no tokens (empty, white space)
+        has the empty translation. Raises MemoryError.
         """
-        whole = self._source.encode([sentence.strip() for sentence in sentences])
-        most, is_split = self.decoding.max_source_length, self.decoding.long_sources == "split"
-        cut = [parts(ids, self._source_pieces, most or max(1, len(ids))) for ids in whole]
-        sources = [part for row in cut for part in (row if is_split else row[:1])]
-        lasts = list(accumulate(len(row) if is_split else 1 for row in cut))
-        found = self._each(sources, set(lasts), on_batch)
+        whole = self._tokenizers.source.encode([sentence.strip() for sentence in sentences])
+        size, is_split = self.decoding.max_source_length, self.decoding.long_sources == "split"
+        parts = [split_source(ids, self._source_tokens, size or max(1, len(ids))) for ids in whole]
+        sources = [part for row in parts for part in (row if is_split else row[:1])]
+        ends = list(accumulate(len(row) if is_split else 1 for row in parts))
+        found = self._translate_all(sources, set(ends), on_batch)
         return [
-            joined(found[start:end], self.decoding.length_penalty, is_long=len(row) > 1)
-            for row, (start, end) in zip(cut, pairwise([0, *lasts]), strict=True)
+            join_parts(found[start:end], self.decoding.length_penalty, is_long=len(row) > 1)
+            for row, (start, end) in zip(parts, pairwise([0, *ends]), strict=True)
         ]
 
-    def _each(
-        self, sources: Sequence[Sequence[int]], lasts: set[int], on_batch: Callable[[int], None]
+    def _translate_all(
+        self, sources: Sequence[Sequence[int]], ends: set[int], on_batch: Callable[[int], None]
     ) -> list[list[Translation]]:
-        """The translations of each row of source ids; `lasts` stand behind the last part of each sentence."""
+        """The translations of each row of source ids; a sentence ends before each of `ends`."""
         results = [[Translation("")] for _ in sources]
         rows = sorted(
             (row for row, ids in enumerate(sources) if ids), key=lambda row: len(sources[row])
         )
         on_batch(len(sources) - len(rows))
         size = self.decoding.batch_size
-        # The longest come first, so that none is left alone with them at the end.
+        # The longest come first, so that no thread is left alone with them at the end.
         batches = [rows[max(0, end - size) : end] for end in range(len(rows), 0, -size)]
-        for batch, found in zip(batches, self._side_by_side(sources, batches), strict=True):
-            texts = iter(self._target.decode([h.ids for row in found for h in row]))
+        for batch, found in zip(batches, self._search_batches(sources, batches), strict=True):
+            texts = iter(self._tokenizers.target.decode([h.ids for row in found for h in row]))
             for row, hypotheses in zip(batch, found, strict=True):
                 results[row] = [
                     self._translation(sources[row], next(texts), hypothesis)
                     for hypothesis in hypotheses
                 ]
-            on_batch(sum(row + 1 in lasts for row in batch))
+            on_batch(sum(row + 1 in ends for row in batch))
         return results
 
-    def _side_by_side(
+    def _search_batches(
         self, sources: Sequence[Sequence[int]], batches: Sequence[Sequence[int]]
     ) -> Iterator[list[list[Hypothesis]]]:
-        """What `search` finds for each batch, in order; some batches are searched at a time."""
-        workers = ThreadPoolExecutor(chains())
+        """The hypotheses of each batch, in order; some batches are searched at the same time."""
+        workers = ThreadPoolExecutor(inter_op_threads())
         try:
             yield from workers.map(
                 lambda batch: self.search([sources[row] for row in batch]), batches
@@ -163,23 +180,24 @@ class Translator:
             workers.shutdown(cancel_futures=True)
 
     def _translation(self, source: Sequence[int], text: str, hypothesis: Hypothesis) -> Translation:
-        said = [
-            (i, at)
-            for i, at in zip(hypothesis.ids, hypothesis.attended, strict=True)
-            if i >= SPECIAL_TOKENS or i == UNK
+        visible = [
+            (token, aligned)
+            for token, aligned in zip(hypothesis.ids, hypothesis.aligned, strict=True)
+            if token >= SPECIAL_TOKENS or token == UNK
         ]
         return Translation(
             text,
             hypothesis.score,
             hypothesis.log_probability,
             len(hypothesis.ids),
-            tuple(self._source_pieces[i] for i in source),
-            tuple(self._pieces[i] for i, _ in said),
-            # The end of the source is no piece of it.
+            tuple(self._source_tokens[i] for i in source),
+            tuple(self._target_tokens[i] for i, _ in visible),
+            tuple(hypothesis.token_log_probability),
+            # The `</s>` of the source is not one of its tokens.
             tuple(
-                (at, place)
-                for place, (_, at) in enumerate(said)
-                if self._has_attention and at < len(source)
+                (aligned, place)
+                for place, (_, aligned) in enumerate(visible)
+                if self._has_attention and aligned < len(source)
             ),
         )
 
@@ -188,84 +206,59 @@ class Translator:
 
         Raises MemoryError.
         """
-        inputs = [pad_sources(sources)]
+        inputs = [source_ids(sources)]
         if self._lexicon:
-            inputs += _filled_up(*self._lexicon.candidates(sources, self.decoding.shortlist or 0))
+            shortlist = self.decoding.shortlist or 0
+            inputs += _padded_candidates(*self._lexicon.candidates(sources, shortlist))
         try:
-            found = Hypotheses(*(part.numpy() for part in self._search(*inputs)))
+            found = Hypotheses(*(part.numpy() for part in self.search_function(*inputs)))
         except tf.errors.ResourceExhaustedError:
             raise MemoryError from None
-        results: list[list[Hypothesis]] = []
-        for row in range(len(sources)):
-            results.append([])
-            for rank in range(self.decoding.n_best):
-                if rank and found.log_probability[row, rank] == -np.inf:
-                    break  # there are no more
-                length = np.count_nonzero(found.ids[row, rank])
-                results[-1].append(
-                    Hypothesis(
-                        found.ids[row, rank, :length].tolist(),
-                        float(found.score[row, rank]),
-                        float(found.log_probability[row, rank]),
-                        found.attended[row, rank, :length].tolist(),
-                    )
+        return [self._hypotheses(found, row) for row in range(len(sources))]
+
+    def _hypotheses(self, found: Hypotheses, row: int) -> list[Hypothesis]:
+        """The n_best best hypotheses of one row of NumPy results."""
+        results = []
+        for rank in range(self.decoding.n_best):
+            if rank and found.log_probability[row, rank] == -np.inf:
+                break  # there are no more
+            length = np.count_nonzero(found.ids[row, rank])
+            results.append(
+                Hypothesis(
+                    found.ids[row, rank, :length].tolist(),
+                    float(found.score[row, rank]),
+                    float(found.log_probability[row, rank]),
+                    found.aligned[row, rank, :length].tolist(),
+                    found.token_log_probability[row, rank, :length].tolist(),
                 )
+            )
         return results
 
 
-def _filled_up(candidates: np.ndarray, allowed: np.ndarray) -> list[np.ndarray]:
-    """candidates (C,) and allowed (B,C), filled up with padding that nobody may take until C is
-    a multiple of STRETCH: other widths are copied to such a one at each position."""
-    missing = -len(candidates) % STRETCH
+def resolve_decoding(decoding: Decoding, config: ResolvedConfig) -> Decoding:
+    """The decoding section with its precision resolved here, and its null source length."""
+    return decoding.model_copy(
+        update={
+            "precision": resolve_decoding_precision(decoding.precision),
+            "max_source_length": decoding.max_source_length or config.data.max_length,
+        }
+    )
+
+
+def load_tokenizers(run: Run, config: ResolvedConfig, checkpoint: Path) -> Tokenizers:
+    """The tokenizers of a run, which must be those of a checkpoint. Raises RunError."""
+    sums, shared = checksums(checkpoint), config.tokenizer.shared
+    source, target = (run.tokenizer_file(side, shared) for side in ("source", "target"))
+    return Tokenizers.load(source, target, config.tokenizer.type, lambda path: sums.get(path.name))
+
+
+def _padded_candidates(candidates: Any, allowed: Any) -> list[Any]:
+    """candidates (C,) and allowed (B,C), padded until C is a multiple of BLOCK.
+
+    No sentence may use the padding. Other widths would be copied to such a one at each position.
+    """
+    missing = -len(candidates) % BLOCK
     return [
         np.pad(candidates, (0, missing), constant_values=PAD),
         np.pad(allowed, ((0, 0), (0, missing))),
     ]
-
-
-def pad_sources(sources: Sequence[Sequence[int]]) -> np.ndarray:
-    """Ids with `</s>` behind them, as int32 (B,S) with 0 on the right."""
-    width = max(map(len, sources)) + 1
-    ids = np.zeros((len(sources), width), np.int32)
-    for row, source in enumerate(sources):
-        ids[row, : len(source)] = source
-        ids[row, len(source)] = EOS
-    return ids
-
-
-def load_model(
-    run: Run, config: Config, checkpoint: str, precision: str = "float32", *, plain: bool = False
-) -> tuple[Seq2Seq, Tokenizer, Tokenizer]:
-    """The model of a checkpoint, to be asked only, and its source and target tokenizers."""
-    folder = run.find_checkpoint(checkpoint)
-    source, target = load_tokenizers(run, config, checksums(folder))
-    return _with_weights(folder, config, source, target, precision, plain=plain), source, target
-
-
-def _with_weights(
-    folder: Path,
-    config: Config,
-    source: Tokenizer,
-    target: Tokenizer,
-    precision: str = "float32",
-    *,
-    plain: bool = False,
-) -> Seq2Seq:
-    """The model of a checkpoint whose tokenizers are at hand."""
-    require_known_size(folder, config.model, source.size, target.size)
-    seq2seq = Seq2Seq(config.model, source.size, target.size, precision, trains=False, plain=plain)
-    load_weights(folder, seq2seq)
-    return seq2seq
-
-
-def load_tokenizers(run: Run, config: Config, sums: dict[str, str]) -> tuple[Tokenizer, Tokenizer]:
-    """The source and the target tokenizer of a run, one and the same where they are shared.
-
-    `sums` are those of the checkpoint whose weights go with them. Raises RunError.
-    """
-    shared = config.tokenizer.shared
-    loaded = []
-    for side in ("source",) if shared else ("source", "target"):
-        path = run.tokenizer_file(side, shared)
-        loaded.append(Tokenizer.load(path, config.tokenizer.type, sums.get(path.name)))
-    return loaded[0], loaded[-1]

@@ -1,3 +1,3 @@
-"""A trained run becomes an artefact that needs nothing of ours."""
+"""A trained run becomes an artefact that others can load, with proof that it says the same."""
 
 FORMATS = ("keras", "saved_model")

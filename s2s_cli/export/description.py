@@ -1,4 +1,4 @@
-"""What every export holds besides its model: how to use it, and the tokenizers."""
+"""What every export holds beside its model: how to use it, and the tokenizers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 import yaml
 
 from s2s_cli import __version__
+from s2s_cli.config.schema import ResolvedConfig
 from s2s_cli.files import write_text
-from s2s_cli.run import Run
-from s2s_cli.schema import Config
+from s2s_cli.runs.run import Run
 from s2s_cli.text.tokenizer import TOKEN_BOUNDARY
 
+DESCRIPTION = "s2s-export.yaml"
 
-def write_description(folder: Path, export_format: str, run: Run, config: Config) -> None:
+
+def write_description(folder: Path, export_format: str, run: Run, config: ResolvedConfig) -> None:
     """Writes s2s-export.yaml and copies the tokenizers, under one name a side."""
     for side in ("source", "target"):
         model = run.tokenizer_file(side, config.tokenizer.shared)
@@ -30,4 +32,4 @@ def write_description(folder: Path, export_format: str, run: Run, config: Config
         "max_length": config.decoding.max_length,
         "max_length_ratio": config.decoding.max_length_ratio,
     }
-    write_text(folder / "s2s-export.yaml", yaml.safe_dump(description, sort_keys=False))
+    write_text(folder / DESCRIPTION, yaml.safe_dump(description, sort_keys=False))

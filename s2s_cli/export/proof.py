@@ -1,4 +1,4 @@
-"""Loads an artefact in a fresh process and compares what it says with what the run says."""
+"""Loads an artefact in a fresh process and compares its translations with those of the run."""
 
 from __future__ import annotations
 
@@ -9,35 +9,23 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from s2s_cli.decoding.translator import Translator, pad_sources
+from s2s_cli.config.schema import Decoding
+from s2s_cli.decoding.translator import Translator
 from s2s_cli.errors import ExportError
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.schema import Decoding
+from s2s_cli.text.padding import source_ids
 from s2s_cli.text.tokenizer import BOS, PAD
 
-# Two outputs may part where the run scores them as close as this:
-# float32 sums in another order may then prefer the other one.
+# Two outputs may differ where the run scores them as close as this: float32 sums in another order
+# may then prefer the other one.
 TIE = 1e-3
 
-# What runs in the fresh process. s2s_cli is made impossible to import, so an
-# artefact that needs it fails here and not at its user's.
-_PROGRAMS = {
-    "keras": """
-namespace = runpy.run_path(str(folder / "translate.py"))
-found = [namespace["search"](ids) for ids in sources]
-""",
-    "saved_model": """
-import tensorflow as tf
-model = tf.saved_model.load(str(folder / "saved_model"))
-found = []
-for ids in sources:
-    row = model.serve(tf.constant([[*ids, 3]], tf.int32))["ids"][0].numpy().tolist()
-    found.append([i for i in row if i != 0])
-""",
-}
+# The fresh process cannot import s2s_cli: an artefact that needs it fails here, and not at its
+# user's.
 _BEGINNING = """
 import json, pathlib, runpy, sys
 sys.modules["s2s_cli"] = None
@@ -51,7 +39,7 @@ answer.write_text(json.dumps(found))
 
 @dataclass(frozen=True)
 class Proof:
-    """How many sentences were compared, and how many parted at a tie."""
+    """How many sentences were compared, and how many differ at a tie."""
 
     sentences: int
     ties: int
@@ -60,13 +48,17 @@ class Proof:
 def prove(
     folder: Path,
     export_format: str,
+    runner: str,
     seq2seq: Seq2Seq,
     translator: Translator,
     sources: Sequence[list[int]],
 ) -> Proof:
-    """Compares ids sentence by sentence; ExportError where they part at no tie."""
+    """Compares ids sentence by sentence; ExportError where they differ and it is no tie.
+
+    `runner` is the Python code that translates with the artefact.
+    """
     expected = translator.search(sources)
-    found = _in_fresh_process(folder, export_format, sources)
+    found = _run_in_fresh_process(folder, export_format, runner, sources)
     ties = 0
     for source, (best, *_), theirs in zip(sources, expected, found, strict=True):
         ours = best.ids
@@ -89,17 +81,17 @@ def _distance(
     theirs: list[int],
     decoding: Decoding,
 ) -> float:
-    """How far apart the run scores two outputs that part.
+    """The distance between the run's scores of two outputs that differ.
 
-    Of greedy search, the two best logits at the first id that differs; of a beam, the
-    scores of both outputs.
+    For greedy search, between the two best logits at the first id that differs; for a beam,
+    between the scores of both outputs.
     """
     if decoding.beam_size > 1:
         scores = [
             log_probability(seq2seq, source, ids) / len(ids) ** decoding.length_penalty
             for ids in (ours, theirs)
         ]
-        return abs(scores[0] - scores[1])
+        return float(abs(scores[0] - scores[1]))
     position = next(
         (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b),
         min(len(ours), len(theirs)),
@@ -108,7 +100,7 @@ def _distance(
 
 
 def margin(seq2seq: Seq2Seq, source: list[int], prefix: list[int]) -> float:
-    """Distance between the two best logits of the run behind a prefix of target ids."""
+    """Distance between the two best logits of the run after a prefix of target ids."""
     logits = _logits(seq2seq, source, prefix)[-1, PAD + 1 :]
     second, best = np.partition(logits, -2)[-2:]
     return float(best - second)
@@ -121,21 +113,22 @@ def log_probability(seq2seq: Seq2Seq, source: list[int], ids: list[int]) -> floa
     return float(logs[np.arange(len(ids)), ids].sum())
 
 
-def _logits(seq2seq: Seq2Seq, source: list[int], prefix: list[int]) -> np.ndarray:
-    """The logits (len(prefix) + 1, V) that teacher forcing gives behind each id of a prefix."""
+def _logits(seq2seq: Seq2Seq, source: list[int], prefix: list[int]) -> np.ndarray[Any, Any]:
+    """The logits (len(prefix) + 1, V) that teacher forcing gives after each id of a prefix."""
     inputs = {
-        "source_ids": pad_sources([source]),
+        "source_ids": source_ids([source]),
         "target_in_ids": np.array([[BOS, *prefix]], np.int32),
     }
-    return np.array(seq2seq.training_model(inputs, training=False))[0]
+    logits: np.ndarray[Any, Any] = np.array(seq2seq.training_model(inputs, training=False))[0]
+    return logits
 
 
-def _in_fresh_process(
-    folder: Path, export_format: str, sources: Sequence[list[int]]
+def _run_in_fresh_process(
+    folder: Path, export_format: str, runner: str, sources: Sequence[list[int]]
 ) -> list[list[int]]:
-    """The ids that the artefact gives, from a Python that never saw this program."""
+    """The ids that the artefact gives, from a Python process that cannot import this package."""
     answer = folder / ".proof.json"
-    program = _BEGINNING + _PROGRAMS[export_format] + _END
+    program = _BEGINNING + runner + _END
     process = subprocess.run(
         [sys.executable, "-I", "-c", program, str(folder), str(answer)],
         input=json.dumps(list(sources)),

@@ -7,22 +7,37 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from s2s_cli.decoding.model_search import search_of
+from s2s_cli.config.schema import Decoding, ResolvedConfig
+from s2s_cli.decoding.model_search import make_search
 from s2s_cli.export.description import write_description
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.run import Run
-from s2s_cli.schema import Config
+from s2s_cli.runs.run import Run
+
+NAME = "saved_model"
+# What proves the artefact in a fresh process: `found` gets the ids for each of `sources`.
+RUNNER = """
+import tensorflow as tf
+model = tf.saved_model.load(str(folder / "saved_model"))
+found = []
+for ids in sources:
+    row = model.serve(tf.constant([[*ids, 3]], tf.int32))["ids"][0].numpy().tolist()
+    found.append([i for i in row if i != 0])
+"""
 
 
-def write(folder: Path, seq2seq: Seq2Seq, run: Run, config: Config) -> None:
+def search_settings(decoding: Decoding) -> Decoding:
+    """The search in the graph: that of the run, of which the best hypothesis is returned."""
+    return decoding.model_copy(update={"n_best": 1})
+
+
+def write(folder: Path, seq2seq: Seq2Seq, run: Run, config: ResolvedConfig) -> None:
     """Writes the SavedModel and what goes with it.
 
-    Its signature `serve`: source_ids (B,S) int32, `</s>` behind each sentence
-    and 0 on the right → ids (B,L) int32, `</s>` included where it was reached,
-    and log_probability (B,) float32, of the best hypothesis that the decoding section
-    of the config finds.
+    Its signature `serve`: source_ids (B,S) int32, `</s>` after each sentence and 0 on the
+    right → ids (B,L) int32, with `</s>` where it was reached, and log_probability (B,) float32,
+    of the best hypothesis that the decoding section of the config finds.
     """
-    search = search_of(seq2seq, config.decoding, drops=False)
+    search = make_search(seq2seq.layers.for_inference(), config.decoding, compact=False)
 
     def serve(source_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         found = search(source_ids)
@@ -34,4 +49,4 @@ def write(folder: Path, seq2seq: Seq2Seq, run: Run, config: Config) -> None:
     signature = [tf.TensorSpec((None, None), tf.int32, name="source_ids")]
     archive.add_endpoint("serve", serve, input_signature=signature)
     archive.write_out(folder / "saved_model", verbose=False)
-    write_description(folder, "saved_model", run, config)
+    write_description(folder, NAME, run, config)

@@ -1,72 +1,79 @@
-"""One set of layers, three models: the one that is trained, the encoder, the decoder step."""
+"""One set of layers, three models: the training model, the encoder and the decoder step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import functools
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
-from s2s_cli.model.recurrent import Encoded, RecurrentLayers, Tensors
-from s2s_cli.schema import Model
+from s2s_cli.config.schema import ModelSettings
+from s2s_cli.model.family import Encoded, Layers, Tensors, VocabSizes, family_of
+from s2s_cli.model.layer_factory import LayerFactory
 
 
 class Seq2Seq:
-    """Holds the layers once, and calls their three functions on three sets of inputs.
+    """Holds the layers once, and calls their functions on three sets of inputs.
 
     `training_model`: source_ids (B,S), target_in_ids (B,T) → logits (B,T,V).
-    `hidden_model`: the same as far as hidden (B,T,H), which `layers.project` makes logits of.
-    `encoder`: source_ids (B,S) → constants and first state, by name.
-    `decoder`: target_in_ids (B,1), state, constants → logits (B,V), attention
-    (B,S) where there is one, and the next state.
+    `encoder`: source_ids (B,S) → constants and the initial cache, by name.
+    `decoder`: target_in_ids (B,1), cache, constants → logits (B,V), attention (B,S) where
+    there is one, and the next cache.
 
-    The three share their layers, so a step of training changes all of them:
-    there are no other weights than these.
+    All three consist of Keras's own layers and share them, so a training step changes all of
+    them: there are no other weights than these.
     """
 
-    def __init__(
-        self,
-        config: Model,
-        source_types: int,
-        target_types: int,
-        precision: str = "float32",
-        *,
-        trains: bool = True,
-        plain: bool = False,
-    ):
-        """Products are taken in `precision`; what is not trained holds its weights in it too.
-
-        `plain` makes it of Keras's own layers alone, for those who have no others.
-        """
-        with _precision(f"mixed_{precision}" if trains and precision != "float32" else precision):
-            self.layers = RecurrentLayers(config, source_types, target_types, plain=plain)
-            self._build()
-
-    def _build(self) -> None:
-        source_ids = keras.Input((None,), dtype="int32", name="source_ids")
-        target_in_ids = keras.Input((None,), dtype="int32", name="target_in_ids")
+    def __init__(self, settings: ModelSettings, sizes: VocabSizes, factory: LayerFactory):
+        self.layers: Layers = family_of(settings).make_layers(settings, sizes, factory)
+        source_ids, target_in_ids = _ids("source_ids"), _ids("target_in_ids")
         encoded = self.layers.encode(source_ids)
-        decoded = self.layers.decode(target_in_ids, encoded.state, encoded.constants)
-        inputs = {"source_ids": source_ids, "target_in_ids": target_in_ids}
-        self.hidden_model = keras.Model(inputs, decoded.hidden, name="hidden")
-        logits = self.layers.project(decoded.hidden)
-        self.training_model = keras.Model(inputs, logits, name="training")
-        self.encoder = keras.Model(
-            {"source_ids": source_ids}, {**encoded.constants, **encoded.state}, name="encoder"
+        cache = self.layers.initial_cache(encoded)
+        decoded = self.layers.decode(target_in_ids, cache, encoded.constants)
+        self.training_model = keras.Model(
+            {"source_ids": source_ids, "target_in_ids": target_in_ids},
+            self.layers.project(decoded.hidden),
+            name="training",
         )
-        self.decoder = self._decoder(encoded)
 
-    def _decoder(self, encoded: Encoded) -> keras.Model:
-        """The decoder on inputs of its own: one position, and what encoder or step gave."""
-        last_ids = keras.Input((1,), dtype="int32", name="target_in_ids")
+    @functools.cached_property
+    def encoder(self) -> keras.Model:
+        """The encoder on inputs of its own."""
+        source_ids = _ids("source_ids")
+        encoded = self.layers.encode(source_ids)
+        outputs = {**encoded.constants, **self.layers.initial_cache(encoded)}
+        return keras.Model({"source_ids": source_ids}, outputs, name="encoder")
+
+    @functools.cached_property
+    def decoder(self) -> keras.Model:
+        """The decoder on inputs of its own: one position, and what encoder or step returned."""
+        encoded = self.layers.encode(_ids("source_ids"))
         constants = _inputs_like(encoded.constants)
-        state = _inputs_like(encoded.state)
-        decoded = self.layers.decode(last_ids, state, constants)
-        outputs = {"logits": self.layers.project(decoded.hidden)[:, 0], **decoded.state}
+        cache = _inputs_like(self.layers.initial_cache(Encoded(constants, encoded.state)))
+        last_ids = keras.Input((1,), dtype="int32", name="target_in_ids")
+        decoded = self.layers.decode(last_ids, cache, constants)
+        outputs = {"logits": self.layers.project(decoded.hidden)[:, 0], **decoded.cache}
         if decoded.attention is not None:
             outputs["attention"] = decoded.attention[:, 0]
-        inputs = {"target_in_ids": last_ids, **constants, **state}
+        inputs = {"target_in_ids": last_ids, **constants, **cache}
         return keras.Model(inputs, outputs, name="decoder")
+
+    @property
+    def weights(self) -> dict[str, keras.Variable]:
+        """Every weight by its path, such as `decoder_0/lstm_cell/kernel`."""
+        found = {weight.path: weight for weight in self.training_model.weights}
+        assert len(found) == len(self.training_model.weights), "two weights have one path"
+        return found
+
+    def load(self, values: Mapping[str, Any]) -> None:
+        """Assigns `values`, an array for the path of every weight."""
+        for path, weight in self.weights.items():
+            weight.assign(values[path])
+
+
+def _ids(name: str) -> keras.KerasTensor:
+    return keras.Input((None,), dtype="int32", name=name)
 
 
 def _inputs_like(tensors: Tensors) -> Tensors:
@@ -75,14 +82,3 @@ def _inputs_like(tensors: Tensors) -> Tensors:
         name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
         for name, tensor in tensors.items()
     }
-
-
-@contextmanager
-def _precision(policy: str) -> Iterator[None]:
-    """Layers made here have this dtype policy; `mixed` ones hold float32 weights."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

@@ -1,4 +1,8 @@
-"""Files become cleaned sentence pairs: TSV, parallel files, and .gz of both."""
+"""Corpus files become rows, and rows become sentence pairs: TSV, parallel files, and .gz of both.
+
+`read_rows` is the only reader of corpora. Training takes its pairs and stops at the first
+problem (`read_pairs`); `s2s check` goes on and counts every problem.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,22 @@ import gzip
 import hashlib
 import heapq
 import math
+import os
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple
+from contextlib import suppress
+from typing import BinaryIO, NamedTuple, cast
 
+from s2s_cli.config.schema import Data, Files
 from s2s_cli.errors import DataError
-from s2s_cli.schema import Data, Files
+
+# Lines between two updates of a BytesRead.
+_LINES_PER_UPDATE = 1 << 10
 
 
 class Pair(NamedTuple):
-    """A source sentence, its translation, its weight in the loss, and its corpus."""
+    """A source sentence, its translation, its weight in the loss, and the number of its corpus."""
 
     source: str
     target: str
@@ -25,17 +34,102 @@ class Pair(NamedTuple):
     corpus: int = 0
 
 
-def training_pairs(data: Data, seed: int) -> Iterator[Pair]:
-    """Every pair to train on, in the order of the files."""
+# Kinds of problems with which a corpus cannot be trained on.
+UNREADABLE = "unreadable"
+UNEQUAL_LENGTHS = "unequal_lengths"
+NO_PAIRS = "no_pairs"
+INVALID_UTF8 = "invalid_utf8"
+MISSING_COLUMN = "missing_column"
+BAD_WEIGHT = "bad_weight"
+
+
+class Problem(NamedTuple):
+    """Something with which a corpus cannot be trained on.
+
+    `place` is a file, or file:line. `text` is the text of the line in question, with bytes
+    that are not UTF-8 as surrogates; None for a problem of the whole file.
+    """
+
+    kind: str
+    place: str
+    message: str
+    hint: str = ""
+    text: str | None = None
+
+    def error(self) -> CorpusError:
+        """The error that ends a training."""
+        return CorpusError(self)
+
+
+class CorpusError(DataError):
+    """A corpus that cannot be read; `problem` says why in values."""
+
+    def __init__(self, problem: Problem):
+        super().__init__(f"{problem.place}: {problem.message}", problem.hint)
+        self.problem = problem
+
+
+class Row(NamedTuple):
+    """One row of a corpus: a pair, or the problems with it.
+
+    `number` counts lines from 1. `raw` holds the line of a TSV, or those of both parallel
+    files, as they are; it is empty where the problem is one of the whole corpus. Both sides of
+    the pair are without outer white space, and may be empty.
+    """
+
+    number: int
+    raw: tuple[bytes, ...]
+    pair: Pair | None
+    problems: tuple[Problem, ...] = ()
+
+
+class BytesRead:
+    """Counts the bytes that were read of files, for progress; of .gz files the compressed ones."""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def follow(self, lines: Iterable[bytes], file: BinaryIO) -> Iterator[bytes]:
+        """The lines; `done` follows the position in `file`. Parallel files add to the same sum."""
+        if not file.seekable():  # a pipe has no position
+            yield from lines
+            return
+        before = 0
+        for number, line in enumerate(lines):
+            if number % _LINES_PER_UPDATE == 0:
+                position = file.tell()
+                self.done += position - before
+                before = position
+            yield line
+        self.done += file.tell() - before
+
+
+def total_bytes(files: Iterable[Files]) -> int | None:
+    """Size on disk of all files of some corpora, or None if it cannot be told."""
+    with suppress(OSError, ValueError):
+        return sum(os.path.getsize(path) for corpus in files for path in corpus.paths)
+    return None
+
+
+# Splits.
+
+
+def training_pairs(
+    data: Data, seed: int, progress: BytesRead | None = None, *, skip_problems: bool = False
+) -> Iterator[Pair]:
+    """Every pair to train on, in the order of the files.
+
+    Raises CorpusError for the first problem, or skips what has problems.
+    """
     fraction = data.validation.fraction if data.validation else None
     for index, corpus in enumerate(data.train):
-        for pair in read_pairs(corpus, index):
+        for pair in read_pairs(corpus, index, progress, skip_problems=skip_problems):
             if fraction is None or not is_held_out(pair.source, seed, fraction):
                 yield pair
 
 
 def sentences(pairs: Iterable[Pair], side: str) -> Iterator[str]:
-    """The sentences of a side, or of both where `side` is shared, to learn a vocabulary from."""
+    """The sentences of the side `source` or `target`, or of both if `side` is `shared`."""
     for pair in pairs:
         if side != "target" and pair.source:
             yield pair.source
@@ -43,24 +137,24 @@ def sentences(pairs: Iterable[Pair], side: str) -> Iterator[str]:
             yield pair.target
 
 
-def validation_pairs(data: Data, seed: int) -> Iterator[Pair]:
+def validation_pairs(data: Data, seed: int, progress: BytesRead | None = None) -> Iterator[Pair]:
     """The pairs that are never trained on, data.validation.max_pairs at most."""
     if data.validation is None:
         return
     if data.validation.fraction is None:
-        held_out: Iterable[Pair] = read_pairs(data.validation)
+        held_out: Iterable[Pair] = read_pairs(data.validation, 0, progress)
     else:
         held_out = (
             pair
             for corpus in data.train
-            for pair in read_pairs(corpus)
+            for pair in read_pairs(corpus, 0, progress)
             if is_held_out(pair.source, seed, data.validation.fraction)
         )
     yield from _sample(held_out, data.validation.max_pairs, seed)
 
 
 def _sample(pairs: Iterable[Pair], size: int, seed: int) -> list[Pair]:
-    """The `size` pairs with the smallest hashes: files sorted by length stay represented."""
+    """The `size` pairs with the smallest hashes, in order: a sample of the whole file."""
     ranked = ((_hash(seed, f"sample\t{p.source}\t{p.target}"), i, p) for i, p in enumerate(pairs))
     smallest = heapq.nsmallest(size, ranked, key=lambda entry: entry[:2])
     return [pair for _, _, pair in sorted(smallest, key=lambda entry: entry[1])]
@@ -76,142 +170,232 @@ def _hash(seed: int, text: str) -> int:
     return int.from_bytes(digest, "big")
 
 
-def read_pairs(files: Files, index: int = 0) -> Iterator[Pair]:
-    """The pairs of one corpus, stripped of outer white space.
+# Rows and pairs.
 
-    Pairs of two empty sides are passed over. Raises DataError, with file and
-    line, for what cannot be read.
+
+def read_pairs(
+    files: Files,
+    index: int = 0,
+    progress: BytesRead | None = None,
+    *,
+    skip_problems: bool = False,
+) -> Iterator[Pair]:
+    """The pairs of one corpus with text on at least one side.
+
+    Raises CorpusError for the first problem, or skips what has problems.
     """
-    rows = _read_tsv(files.tsv, files.third_column) if files.tsv else _read_parallel(files)
-    empty = True
-    for source, target, weight in rows:
-        source, target = source.strip(), target.strip()
-        if source or target:
-            empty = False
-            yield Pair(source, target, weight, index)
-    if empty:
-        raise DataError(
-            f"{files.tsv or files.source}: there is not one sentence pair in it.",
-            "Check that the file is the one you mean.",
+    for row in read_rows(files, index, progress):
+        if row.problems and not skip_problems:
+            raise row.problems[0].error()
+        if row.pair is not None and (row.pair.source or row.pair.target):
+            yield row.pair
+
+
+def read_rows(files: Files, index: int = 0, progress: BytesRead | None = None) -> Iterator[Row]:
+    """Every row of a corpus, with its problems; `index` is the number of the corpus."""
+    rows = (
+        _tsv_rows(files, index, progress) if files.tsv else _parallel_rows(files, index, progress)
+    )
+    number, is_empty = 0, True
+    try:
+        for row in rows:
+            number = row.number
+            if row.problems or (row.pair is not None and (row.pair.source or row.pair.target)):
+                is_empty = False
+            yield row
+    except CorpusError as error:
+        yield Row(number, (), None, (error.problem,))
+        return
+    if is_empty:
+        message = "there is not one sentence pair in it."
+        hint = "Check that the file is the one you mean."
+        problem = Problem(NO_PAIRS, str(files.tsv or files.source), message, hint)
+        yield Row(number, (), None, (problem,))
+
+
+def _parallel_rows(files: Files, index: int, progress: BytesRead | None) -> Iterator[Row]:
+    assert files.source is not None and files.target is not None
+    sources, targets = raw_lines(files.source, progress), raw_lines(files.target, progress)
+    number = 0
+    for number, source in enumerate(sources, start=1):
+        target = next(targets, None)
+        if target is None:
+            source_lines = number + sum(1 for _ in sources)
+            yield _unequal(files.source, source_lines, files.target, number - 1)
+            return
+        problems: list[Problem] = []
+        pair = Pair(
+            _decode(source, files.source, number, problems).strip(),
+            _decode(target, files.target, number, problems).strip(),
+            1.0,
+            index,
         )
+        yield Row(number, (source, target), None if problems else pair, tuple(problems))
+    more = sum(1 for _ in targets)
+    if more:
+        yield _unequal(files.source, number, files.target, number + more)
+
+
+def _unequal(source: str, source_lines: int, target: str, target_lines: int) -> Row:
+    problem = unequal_lengths(source, source_lines, target, target_lines).problem
+    return Row(min(source_lines, target_lines), (), None, (problem,))
+
+
+def unequal_lengths(source: str, source_lines: int, target: str, target_lines: int) -> CorpusError:
+    """The error for two files that are not parallel; its place is the first line too many."""
+    longer = source if source_lines > target_lines else target
+    return CorpusError(
+        Problem(
+            UNEQUAL_LENGTHS,
+            f"{longer}:{min(source_lines, target_lines) + 1}",
+            f"{source} has {source_lines} lines and {target} has {target_lines};"
+            " line i of one must be the translation of line i of the other.",
+            "Find the line that is missing; cutting the longer file would leave wrong pairs.",
+        )
+    )
+
+
+def _tsv_rows(files: Files, index: int, progress: BytesRead | None) -> Iterator[Row]:
+    assert files.tsv is not None
+    for number, raw in enumerate(raw_lines(files.tsv, progress), start=1):
+        problems: list[Problem] = []
+        line = _decode(raw, files.tsv, number, problems)
+        columns = line.split("\t")
+        weight = 1.0
+        if not line.strip():
+            columns = ["", ""]
+        elif len(columns) < 2:
+            problems.append(_missing_column(f"{files.tsv}:{number}", line))
+        elif len(columns) > 2 and files.third_column == "weight":
+            parsed = parse_weight(columns[2])
+            if parsed is None:
+                problems.append(_bad_weight(f"{files.tsv}:{number}", columns[2]))
+            else:
+                weight = parsed
+        if problems:
+            yield Row(number, (raw,), None, tuple(problems))
+        else:
+            pair = Pair(columns[0].strip(), columns[1].strip(), weight, index)
+            yield Row(number, (raw,), pair)
+
+
+def parse_weight(text: str) -> float | None:
+    """The weight of a pair, 0 or more; None if the text is something else."""
+    try:
+        weight = float(text)
+    except ValueError:
+        return None
+    return weight if math.isfinite(weight) and weight >= 0.0 else None
+
+
+def _missing_column(place: str, line: str) -> Problem:
+    return Problem(
+        MISSING_COLUMN,
+        place,
+        "this line has no tab; it must be `source<TAB>target`.",
+        "Two files with a sentence a line go under `source:` and `target:`.",
+        line,
+    )
+
+
+def _bad_weight(place: str, column: str) -> Problem:
+    return Problem(
+        BAD_WEIGHT,
+        place,
+        f"the third column is {column[:40]!r}; it must be a weight of 0 or more.",
+        "Where the third column is something else, set `third_column: ignore` beside `tsv:`.",
+        column,
+    )
+
+
+# Lines.
 
 
 def read_lines(path: str) -> Iterator[str]:
-    """The lines of a UTF-8 file, decompressed where it ends in .gz, without line ends; `-` is stdin.
+    """The lines of a UTF-8 file without line ends, decompressed if it ends in .gz; `-` is stdin.
 
-    Raises DataError, with file and line, for what cannot be read.
+    Raises CorpusError, with file and line, for what cannot be read.
     """
-    for number, line in enumerate(bare_lines(path), start=1):
-        try:
-            yield line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{path}:{number}: this line is not UTF-8 (byte {error.start + 1}: {error.reason}).",
-                "Convert the file, for example with `iconv -f latin1 -t utf-8`.",
-            ) from None
+    problems: list[Problem] = []
+    for number, raw in enumerate(raw_lines(path), start=1):
+        text = _decode(raw, path, number, problems)
+        if problems:
+            raise problems[0].error()
+        yield text
 
 
 def bare_lines(path: str) -> Iterator[bytes]:
     """The bytes of each line of a file, without its end and without a byte order mark.
 
-    Only a line feed ends a line, so that parallel files stay parallel. Raises DataError.
+    Only a line feed ends a line, so that parallel files stay parallel. Raises CorpusError.
     """
-    for number, line in enumerate(raw_lines(path), start=1):
-        if number == 1:
-            line = line.removeprefix(codecs.BOM_UTF8)
-        yield line.removesuffix(b"\n").removesuffix(b"\r")
+    for number, raw in enumerate(raw_lines(path), start=1):
+        yield bare_line(raw, number)
 
 
-def raw_lines(path: str) -> Iterator[bytes]:
-    """The lines of a file as they are, with line ends, decompressed where it ends in .gz.
+def bare_line(raw: bytes, number: int) -> bytes:
+    """Line `number` of a file without its end, and the first without a byte order mark."""
+    if number == 1:
+        raw = raw.removeprefix(codecs.BOM_UTF8)
+    return raw.removesuffix(b"\n").removesuffix(b"\r")
 
-    `-` is stdin. Raises DataError for what cannot be read.
+
+def _decode(raw: bytes, path: str, number: int, problems: list[Problem]) -> str:
+    """The text of a line; appends a problem if it is not UTF-8."""
+    line = bare_line(raw, number)
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        text = line.decode("utf-8", "surrogateescape")
+        problems.append(
+            Problem(
+                INVALID_UTF8,
+                f"{path}:{number}",
+                f"this line is not UTF-8 (byte {error.start + 1}: {error.reason}).",
+                "Convert the file, for example with `iconv -f latin1 -t utf-8`.",
+                text,
+            )
+        )
+        return text
+
+
+def raw_lines(path: str, progress: BytesRead | None = None) -> Iterator[bytes]:
+    """The lines of a file with their ends, decompressed if it ends in .gz; `-` is stdin.
+
+    Raises CorpusError for what cannot be read.
     """
     number = 0
     try:
         with _opened(path) as file:
-            for line in file:
+            lines: Iterable[bytes] = file
+            if path.endswith(".gz"):
+                lines = cast(BinaryIO, gzip.GzipFile(fileobj=file))
+            for line in progress.follow(lines, file) if progress else lines:
                 number += 1
                 yield line
     except FileNotFoundError:
         raise _missing(path) from None
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read after line {number}: {error}.") from None
+        message = f"cannot be read after line {number}: {error}."
+        raise Problem(UNREADABLE, path, message).error() from None
 
 
-def _missing(path: str) -> DataError:
-    return DataError(
-        f"{path}: there is no such file.",
-        "Check the path; one in a config is relative to the config.",
-    )
+def _missing(path: str) -> CorpusError:
+    hint = "Check the path; one in a config is relative to the config."
+    return Problem(UNREADABLE, path, "there is no such file.", hint).error()
 
 
 def _opened(path: str) -> BinaryIO:
-    if path == "-":
-        return sys.stdin.buffer
-    return gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb")  # type: ignore[return-value]
-
-
-def _read_parallel(files: Files) -> Iterator[tuple[str, str, float]]:
-    assert files.source is not None and files.target is not None
-    sources, targets = read_lines(files.source), read_lines(files.target)
-    number = 0
-    for number, source in enumerate(sources, start=1):
-        target = next(targets, None)
-        if target is None:
-            lines = number + sum(1 for _ in sources)
-            raise unequal_lengths(files.source, lines, files.target, number - 1)
-        yield source, target, 1.0
-    more = sum(1 for _ in targets)
-    if more:
-        raise unequal_lengths(files.source, number, files.target, number + more)
-
-
-def unequal_lengths(source: str, source_lines: int, target: str, target_lines: int) -> DataError:
-    """The error for two files that are not parallel."""
-    return DataError(
-        f"{source} has {source_lines} lines and {target} has {target_lines};"
-        " line i of one must be the translation of line i of the other.",
-        "Find the line that is missing, and do not only cut the longer file.",
-    )
-
-
-def _read_tsv(path: str, third_column: str) -> Iterator[tuple[str, str, float]]:
-    for number, line in enumerate(read_lines(path), start=1):
-        columns = line.split("\t")
-        if not line.strip():
-            continue
-        if len(columns) < 2:
-            raise DataError(
-                f"{path}:{number}: this line has no tab; it must be `source<TAB>target`.",
-                "Two files with a sentence a line go under `source:` and `target:`.",
-            )
-        weight = 1.0
-        if len(columns) > 2 and third_column == "weight":
-            weight = parse_weight(columns[2], f"{path}:{number}")
-        yield columns[0], columns[1], weight
-
-
-def parse_weight(text: str, place: str) -> float:
-    """The weight that a third column holds; DataError where it holds something else."""
-    try:
-        weight = float(text)
-    except ValueError:
-        weight = math.nan
-    if not (math.isfinite(weight) and weight >= 0.0):
-        raise DataError(
-            f"{place}: the third column is {text[:40]!r}; it must be a weight of 0 or more.",
-            "Where the third column is something else, set `third_column: ignore` beside `tsv:`.",
-        )
-    return weight
+    return sys.stdin.buffer if path == "-" else open(path, "rb")
 
 
 def fingerprint(path: str) -> str:
-    """SHA-256 of a file's content; DataError where it cannot be read."""
+    """SHA-256 of a file's content; DataError if it cannot be read."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise _missing(path) from None
     except (OSError, ValueError) as error:  # the latter for a name that no file can have
-        raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}.") from None
+        reason = getattr(error, "strerror", None) or error
+        raise Problem(UNREADABLE, path, f"cannot be read: {reason}.").error() from None

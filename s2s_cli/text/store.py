@@ -1,11 +1,11 @@
-"""The token store: ids and the text they came from, memory-mapped.
+"""The token store: encoded sentence pairs and their text in memory-mapped files.
 
-Nothing here grows with the corpus but files; a chunk of sentences is in memory
-at a time.
+Memory does not grow with the corpus; only a few chunks of sentences are held at a time.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import shutil
@@ -14,78 +14,83 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from s2s_cli.files import replace_folder, sha256, write_text
 from s2s_cli.text.corpus import Pair
-from s2s_cli.text.filters import Limits
-from s2s_cli.text.tokenizer import Tokenizer
+from s2s_cli.text.filters import Counts, Filters
+from s2s_cli.text.padding import FlatRows
+from s2s_cli.text.tokenizer import Tokenizers
 
+# Pairs that are encoded together.
 CHUNK = 5_000
+# Offsets that are read at a time.
+BLOCK = 1 << 18
+# Part of every key: stores in another format are built again.
+STORE_FORMAT = 2
 
 # A pair, and the ids of its source and of its target.
-_Row = tuple[Pair, list[int], list[int]]
+_EncodedPair = tuple[Pair, list[int], list[int]]
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 
 @dataclass(frozen=True)
-class Counts:
-    """What became of the pairs that were read."""
-
-    pairs: int = 0
-    empty_side: int = 0
-    too_long: int = 0
-    uneven: int = 0
-    identical: int = 0
-
-
-@dataclass(frozen=True)
-class Ragged:
+class RowArray:
     """Rows of unequal length in one flat array: row i is values[offsets[i]:offsets[i + 1]]."""
 
-    values: np.ndarray
-    offsets: np.ndarray
+    values: NDArray[Any]
+    offsets: NDArray[np.int64]
 
-    @property
-    def lengths(self) -> np.ndarray:
-        """Length of each row, int32."""
-        return np.diff(self.offsets).astype(np.int32)
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
 
-    def __getitem__(self, row: int) -> np.ndarray:
+    def __getitem__(self, row: int) -> NDArray[Any]:
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
-    def padded(
-        self, rows: np.ndarray, before: tuple[int, ...], after: tuple[int, ...]
-    ) -> np.ndarray:
-        """The rows, between fixed ids, as int32 (rows, longest) with 0 on the right."""
+    @functools.cached_property
+    def lengths(self) -> NDArray[Any]:
+        """Length of each row, uint16 where all fit, else int32."""
+        blocks = [(i, min(len(self), i + BLOCK)) for i in range(0, len(self), BLOCK)]
+        longest = max((int(self._lengths(*block).max()) for block in blocks), default=0)
+        lengths = np.empty(len(self), np.uint16 if longest < 2**16 else np.int32)
+        for start, stop in blocks:
+            lengths[start:stop] = self._lengths(start, stop)
+        return lengths
+
+    def _lengths(self, start: int, stop: int) -> NDArray[np.int64]:
+        return np.diff(self.offsets[start : stop + 1])
+
+    def take(self, rows: NDArray[np.integer]) -> FlatRows:
+        """The given rows, one behind the other."""
         starts = self.offsets[rows]
-        lengths = self.offsets[rows + 1] - starts
-        width = int(lengths.max(initial=0))
-        inside = np.arange(width) < lengths[:, None]
-        ids = np.zeros((len(rows), len(before) + width + len(after)), np.int32)
-        ids[:, : len(before)] = before
-        body = ids[:, len(before) : len(before) + width]
-        body[inside] = self.values[(starts[:, None] + np.arange(width))[inside]]
-        for shift, token in enumerate(after):
-            ids[np.arange(len(rows)), len(before) + lengths + shift] = token
-        return ids
+        lengths = self.offsets[rows.astype(np.int64) + 1] - starts
+        begins = np.cumsum(lengths) - lengths
+        positions = np.repeat(starts - begins, lengths) + np.arange(int(lengths.sum()))
+        return FlatRows(self.values[positions], lengths)
 
 
 @dataclass(frozen=True)
 class TokenStore:
-    """Encoded sentence pairs on disk."""
+    """Encoded sentence pairs on disk. `key` identifies what they were made from."""
 
-    source: Ragged
-    target: Ragged
-    source_text: Ragged
-    target_text: Ragged
-    weights: np.ndarray
-    corpora: np.ndarray
+    key: str
+    source: RowArray
+    target: RowArray
+    source_text: RowArray
+    target_text: RowArray
+    weights: NDArray[np.float32]
+    """Weight of each pair in the loss."""
+    corpora: NDArray[np.int32]
+    """Number of the corpus that each pair comes from."""
     counts: Counts
 
     def __len__(self) -> int:
-        return self.counts.pairs
+        return self.counts.used
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Source and target sentences, in order."""
@@ -97,42 +102,42 @@ class TokenStore:
 
 
 def open_store(folder: Path, key: str) -> TokenStore | None:
-    """The store in `folder`; None where there is none that was made from `key` and is whole."""
+    """The store in `folder`; None if there is none, it is damaged, or it has another key."""
     try:
         description = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-        if description["key"] != key or description["sums"] != _sums(folder):
+        if description["key"] != key or description["sha256"] != _checksums(folder):
             return None
-        return _mapped(folder, description)
-    except (OSError, ValueError, LookupError, TypeError):  # damaged; it is made again
+        return _map_files(folder, description)
+    except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
-def _sums(folder: Path) -> dict[str, str]:
+def _checksums(folder: Path) -> dict[str, str]:
     """SHA-256 of each file of a store, by name."""
     return {path.name: sha256(path) for path in sorted(folder.glob("*.bin"))}
 
 
-def _mapped(folder: Path, description: dict[str, Any]) -> TokenStore:
+def _map_files(folder: Path, description: dict[str, Any]) -> TokenStore:
     """Maps the files of a store into memory."""
-    counts = Counts(**description["counts"])
 
-    def array(name: str, dtype: str) -> np.ndarray:
+    def array(name: str, dtype: str) -> NDArray[Any]:
         path = folder / f"{name}.bin"
-        if path.stat().st_size == 0:
+        if path.stat().st_size == 0:  # an empty file cannot be mapped
             return np.zeros(0, dtype)
         return np.memmap(path, dtype, mode="r")
 
-    def ragged(name: str, dtype: str) -> Ragged:
-        return Ragged(array(name, dtype), array(f"{name}.offsets", "int64"))
+    def rows(name: str, dtype: str) -> RowArray:
+        return RowArray(array(name, dtype), array(f"{name}.offsets", "int64"))
 
     return TokenStore(
-        source=ragged("source", description["dtypes"]["source"]),
-        target=ragged("target", description["dtypes"]["target"]),
-        source_text=ragged("source_text", "uint8"),
-        target_text=ragged("target_text", "uint8"),
+        key=description["key"],
+        source=rows("source", description["dtypes"]["source"]),
+        target=rows("target", description["dtypes"]["target"]),
+        source_text=rows("source_text", "uint8"),
+        target_text=rows("target_text", "uint8"),
         weights=array("weights", "float32"),
-        corpora=array("corpora", "uint8"),
-        counts=counts,
+        corpora=array("corpora", "int32"),
+        counts=Counts(**description["counts"]),
     )
 
 
@@ -140,56 +145,71 @@ def build_store(
     folder: Path,
     key: str,
     pairs: Iterable[Pair],
-    source_tokenizer: Tokenizer,
-    target_tokenizer: Tokenizer,
+    tokenizers: Tokenizers,
     *,
-    limits: Limits,
+    filters: Filters,
     threads: int,
+    on_progress: Callable[[int], None] = lambda pairs_done: None,
 ) -> TokenStore:
-    """Encodes pairs into `folder`, which appears there whole or not at all.
+    """Encodes pairs into `folder`, which is replaced as a whole once all are written.
 
-    Pairs that break a limit are counted and left out. `key` names what the store is
-    made from.
+    Pairs that a filter leaves out are counted. `on_progress(pairs_done)` is called after each
+    chunk; what it raises ends the building.
     """
-    beside = folder.with_name(f".{folder.name}.writing")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
+    unfinished = folder.with_name(f".{folder.name}.writing")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
     dtypes = {
-        side: "uint16" if tokenizer.size <= 2**16 else "int32"
-        for side, tokenizer in (("source", source_tokenizer), ("target", target_tokenizer))
+        side: "uint16" if tokenizer.vocab_size <= 2**16 else "int32"
+        for side, tokenizer in (("source", tokenizers.source), ("target", tokenizers.target))
     }
-    counter: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
+    read = 0
 
-    def encode(chunk: list[Pair]) -> list[_Row]:
-        sources = source_tokenizer.encode([pair.source for pair in chunk])
-        targets = target_tokenizer.encode([pair.target for pair in chunk])
+    def encode(chunk: list[Pair]) -> list[_EncodedPair]:
+        sources = tokenizers.source.encode([pair.source for pair in chunk])
+        targets = tokenizers.target.encode([pair.target for pair in chunk])
         return list(zip(chunk, sources, targets, strict=True))
 
-    with _Writer(beside, dtypes) as writer:
-        for rows in _ahead(encode, _chunks(pairs), threads):
-            broken = [limits.broken(row[0], len(row[1]), len(row[2])) for row in rows]
-            writer.write([row for row, limit in zip(rows, broken, strict=True) if limit is None])
-            counter.update(limit or "pairs" for limit in broken)
-    counts = Counts(**counter)
-    description = {"key": key, "counts": asdict(counts), "dtypes": dtypes, "sums": _sums(beside)}
-    write_text(beside / "store.json", json.dumps(description) + "\n")
-    replace_folder(beside, folder)
-    return _mapped(folder, description)
+    with _Writer(unfinished, dtypes) as writer:
+        for encoded in _map_in_threads(encode, _chunks(pairs), threads):
+            used = []
+            for pair, source, target in encoded:
+                reason = filters.reason(pair, len(source), len(target))
+                if reason is None:
+                    used.append((pair, source, target))
+                else:
+                    left_out[reason.name] += 1
+            writer.write(used)
+            read += len(encoded)
+            on_progress(read)
+    counts = Counts(read, read - left_out.total(), dict(left_out))
+    description = {
+        "key": key,
+        "counts": asdict(counts),
+        "dtypes": dtypes,
+        "sha256": _checksums(unfinished),
+    }
+    write_text(unfinished / "store.json", json.dumps(description) + "\n")
+    replace_folder(unfinished, folder)
+    return _map_files(folder, description)
 
 
 def _chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
-    read = iter(pairs)
-    while chunk := list(itertools.islice(read, CHUNK)):
+    remaining = iter(pairs)
+    while chunk := list(itertools.islice(remaining, CHUNK)):
         yield chunk
 
 
-def _ahead(function: Callable[[Any], Any], values: Iterable[Any], threads: int) -> Iterator[Any]:
-    """`function` of each value, in order, computed in threads while earlier ones are made use of.
+def _map_in_threads(
+    function: Callable[[_In], _Out], values: Iterable[_In], threads: int
+) -> Iterator[_Out]:
+    """`function` of each value, in order, computed ahead in threads.
 
-    SentencePiece lets go of the interpreter, which reads and writes meanwhile.
+    SentencePiece releases the interpreter lock, so reading and writing go on meanwhile.
     """
     with ThreadPoolExecutor(threads) as pool:
-        pending: deque[Future] = deque()
+        pending: deque[Future[_Out]] = deque()
         for value in values:
             pending.append(pool.submit(function, value))
             if len(pending) > threads:
@@ -199,10 +219,10 @@ def _ahead(function: Callable[[Any], Any], values: Iterable[Any], threads: int) 
 
 
 class _Writer:
-    """Appends rows to the files of a store."""
+    """Appends encoded pairs to the files of a store."""
 
     def __init__(self, folder: Path, dtypes: dict[str, str]):
-        self._folder, self._dtypes = folder, dtypes
+        self._dtypes = dtypes
         names = ("source", "target", "source_text", "target_text")
         self._ends = dict.fromkeys(names, 0)
         columns = [*names, *(f"{name}.offsets" for name in names), "weights", "corpora"]
@@ -217,23 +237,27 @@ class _Writer:
         for file in self._files.values():
             file.close()
 
-    def write(self, rows: Sequence[_Row]) -> None:
+    def write(self, encoded: Sequence[_EncodedPair]) -> None:
         """Appends pairs with their ids."""
-        pairs, *sides = zip(*rows, strict=True) if rows else ((), (), ())
-        for name, ids in zip(("source", "target"), sides, strict=True):
-            flat = np.fromiter(itertools.chain.from_iterable(ids), self._dtypes[name])
-            self._ragged(name, flat.tobytes(), ids)
-        for name in ("source", "target"):
-            texts = [getattr(pair, name).encode() for pair in pairs]
-            self._ragged(f"{name}_text", b"".join(texts), texts)
+        pairs = [pair for pair, _, _ in encoded]
+        self._append_ids("source", [ids for _, ids, _ in encoded])
+        self._append_ids("target", [ids for _, _, ids in encoded])
+        self._append_texts("source_text", [pair.source.encode() for pair in pairs])
+        self._append_texts("target_text", [pair.target.encode() for pair in pairs])
         self._append("weights", np.array([pair.weight for pair in pairs], np.float32))
-        self._append("corpora", np.array([pair.corpus for pair in pairs], np.uint8))
+        self._append("corpora", np.array([pair.corpus for pair in pairs], np.int32))
 
-    def _ragged(self, name: str, flat: bytes, rows: Sequence[Sequence[int]]) -> None:
-        ends = self._ends[name] + np.cumsum(list(map(len, rows)), dtype=np.int64)
-        self._files[name].write(flat)
-        self._append(f"{name}.offsets", ends)
-        self._ends[name] = int(ends[-1]) if len(ends) else self._ends[name]
+    def _append_ids(self, name: str, rows: list[list[int]]) -> None:
+        self._append(name, np.fromiter(itertools.chain.from_iterable(rows), self._dtypes[name]))
+        self._append_offsets(name, list(map(len, rows)))
 
-    def _append(self, name: str, values: np.ndarray) -> None:
+    def _append_texts(self, name: str, texts: list[bytes]) -> None:
+        self._files[name].write(b"".join(texts))
+        self._append_offsets(name, list(map(len, texts)))
+
+    def _append_offsets(self, name: str, lengths: list[int]) -> None:
+        self._append(f"{name}.offsets", self._ends[name] + np.cumsum(lengths, dtype=np.int64))
+        self._ends[name] += sum(lengths)
+
+    def _append(self, name: str, values: NDArray[Any]) -> None:
         self._files[name].write(values.tobytes())

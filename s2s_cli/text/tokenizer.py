@@ -1,49 +1,57 @@
-"""SentencePiece for every level: learn a vocabulary, encode to ids, decode to text."""
+"""SentencePiece for every tokenizer type: learn a vocabulary, encode to ids, decode to text."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import regex
 import sentencepiece
 
+from s2s_cli.config.schema import Tokenizer as TokenizerConfig
 from s2s_cli.errors import DataError, RunError, S2SError
 from s2s_cli.files import write_bytes, write_text
-from s2s_cli.schema import Tokenizer as TokenizerConfig
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 SPECIAL_TOKENS = 4
-# A vocabulary of a million pieces takes some twenty million bytes.
-MOST_BYTES = 1 << 28
+# A vocabulary of a million tokens takes some twenty million bytes.
+MAX_BYTES = 1 << 28
+# Sentences between two reports of progress.
+REPORT_EVERY = 10_000
 
-# Marks, at the word level, a token that stood right behind the one before it:
+# In a vocabulary of words, marks a token that followed the one before it without a space:
 # the character tie, which no Unicode normalisation changes.
 JOINER = "\u2040"
 # SentencePiece refuses lone surrogates, and takes a NUL for `<pad>`.
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+_NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 # Where a word and punctuation (or a symbol) meet with no space between them.
 TOKEN_BOUNDARY = r"(?<=[\p{P}\p{S}])(?=[^\p{P}\p{S}\s])|(?<=[^\p{P}\p{S}\s])(?=[\p{P}\p{S}])"
 
 
 class Tokenizer:
-    """One vocabulary. Ids: `<pad>` 0, `<unk>` 1, `<s>` 2, `</s>` 3, then the pieces."""
+    """One vocabulary. Ids: `<pad>` 0, `<unk>` 1, `<s>` 2, `</s>` 3, then all other tokens."""
 
     def __init__(self, model: bytes, type: str):
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        self._joins = type == "word"
-        self.size: int = self._processor.get_piece_size()
+        self._separates_punctuation = type == "word"
+        self.vocab_size: int = self._processor.get_piece_size()
+        self.fingerprint: str = hashlib.sha256(type.encode() + b"\n" + model).hexdigest()
+        """Identifies the vocabulary and how text is cut by it."""
 
     @classmethod
     def load(cls, path: Path, type: str, sha256: str | None = None) -> Tokenizer:
-        """Reads a SentencePiece model; RunError where it is missing, damaged, or of another sum."""
+        """Reads a SentencePiece model.
+
+        Raises RunError if it is missing or damaged, or if `sha256` is given and not its checksum.
+        """
         hint = "`s2s train` on this run restores it from a checkpoint."
         try:
-            if path.stat().st_size > MOST_BYTES:
-                raise RunError(f"{path}: the tokenizer is larger than {MOST_BYTES:,} bytes.", hint)
+            if path.stat().st_size > MAX_BYTES:
+                raise RunError(f"{path}: the tokenizer is larger than {MAX_BYTES:,} bytes.", hint)
             model = path.read_bytes()
             if sha256 not in (None, hashlib.sha256(model).hexdigest()):
                 raise RunError(f"{path}: the tokenizer is not the one of the checkpoint.", hint)
@@ -51,62 +59,107 @@ class Tokenizer:
         except (OSError, RuntimeError) as error:
             raise RunError(f"{path}: the tokenizer cannot be read: {error}.", hint) from None
         if tokenizer is None or not tokenizer._has_special_tokens():
-            raise RunError(f"{path}: this is no tokenizer that s2s made.", hint)
+            raise RunError(f"{path}: this is not a tokenizer made by s2s.", hint)
         return tokenizer
 
     def _has_special_tokens(self) -> bool:
-        """Whether the ids that mean something special are where they belong."""
+        """Whether the special tokens have the ids that s2s gives them."""
         of = self._processor
         ids = (of.pad_id(), of.unk_id(), of.bos_id(), of.eos_id())
-        return ids == (PAD, UNK, BOS, EOS) and self.size > SPECIAL_TOKENS
+        return ids == (PAD, UNK, BOS, EOS) and self.vocab_size > SPECIAL_TOKENS
 
     def encode(self, sentences: Sequence[str], threads: int = 1) -> list[list[int]]:
         """Ids of each sentence, without `<s>` and `</s>`."""
-        sentences = [_NO_TEXT.sub("\ufffd", sentence) for sentence in sentences]
-        if self._joins:
+        sentences = [_NOT_TEXT.sub("\ufffd", sentence) for sentence in sentences]
+        if self._separates_punctuation:
             sentences = [separate_punctuation(sentence) for sentence in sentences]
-        return self._processor.encode(sentences, num_threads=threads)
+        ids: list[list[int]] = self._processor.encode(sentences, num_threads=threads)
+        return ids
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """Text of each list of ids; special ids say nothing."""
+        """Text of each list of ids; special tokens except `<unk>` are dropped."""
         plain = [[int(i) for i in row if i == UNK or i >= SPECIAL_TOKENS] for row in ids]
-        sentences = self._processor.decode(plain)
-        if self._joins:
+        sentences: list[str] = self._processor.decode(plain)
+        if self._separates_punctuation:
             sentences = [sentence.replace(" " + JOINER, "") for sentence in sentences]
         return sentences
 
-    def pieces(self) -> list[str]:
-        """Every piece, by id."""
-        return [self._processor.id_to_piece(index) for index in range(self.size)]
+    def tokens(self) -> list[str]:
+        """Every token, by id."""
+        return [self._processor.id_to_piece(index) for index in range(self.vocab_size)]
+
+    def _vocabulary_text(self) -> str:
+        """A token and its score a line."""
+        scores = (self._processor.get_score(index) for index in range(self.vocab_size))
+        rows = zip(self.tokens(), scores, strict=True)
+        return "".join(f"{token}\t{score:.6g}\n" for token, score in rows)
+
+
+@dataclass(frozen=True)
+class Tokenizers:
+    """The tokenizers of both sides; one and the same if the vocabulary is shared."""
+
+    source: Tokenizer
+    target: Tokenizer
+
+    @classmethod
+    def load(
+        cls,
+        source: Path,
+        target: Path,
+        type: str,
+        sha256: Callable[[Path], str | None] = lambda path: None,
+    ) -> Tokenizers:
+        """Reads one model for each side; equal paths are read once.
+
+        `sha256(path)` gives the checksum that a file must have, or None for any. Raises RunError.
+        """
+        loaded = {
+            path: Tokenizer.load(path, type, sha256(path))
+            for path in dict.fromkeys((source, target))
+        }
+        return cls(loaded[source], loaded[target])
+
+    @property
+    def vocab_sizes(self) -> tuple[int, int]:
+        """Numbers of tokens, of the source and of the target."""
+        return self.source.vocab_size, self.target.vocab_size
 
 
 def separate_punctuation(sentence: str) -> str:
-    """`Don't go.` becomes `Don ⁀' ⁀t go ⁀.`, which decode undoes."""
-    return regex.sub(TOKEN_BOUNDARY, " " + JOINER, sentence.replace(JOINER, " "))
+    """Turns `Don't go.` into `Don ⁀' ⁀t go ⁀.`, which `Tokenizer.decode` undoes."""
+    separated: str = regex.sub(TOKEN_BOUNDARY, " " + JOINER, sentence.replace(JOINER, " "))
+    return separated
 
 
 def learn(
-    sentences: Iterable[str], config: TokenizerConfig, path: Path, *, seed: int, threads: int
+    sentences: Iterable[str],
+    config: TokenizerConfig,
+    path: Path,
+    *,
+    seed: int,
+    threads: int,
+    on_progress: Callable[[int], None] = lambda sentences_read: None,
 ) -> Tokenizer:
     """Learns a vocabulary from sentences, each read once, and writes it to `path`.
 
-    The readable vocabulary goes beside it, as `.vocab`: a piece and its score a
-    line. Raises DataError where the sentences do not support the vocabulary.
+    A readable list of tokens and scores is written beside it, with the suffix `.vocab`.
+    `on_progress(sentences_read)` is called while sentences are read and once at their end; what
+    it raises ends the learning. Raises DataError if the sentences do not support the vocabulary.
     """
-    closed = config.type in ("word", "char")
-    rule = config.normalization + ("_cf" if config.lowercase else "")
+    is_limit = config.type in ("word", "char")  # vocab_size is then a limit, not a demand
     model = io.BytesIO()
-    unreadable: list[S2SError] = []
+    given = _TrainingSentences(sentences, config.type, on_progress)
     sentencepiece.set_random_generator_seed(seed)
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=_prepared(sentences, config.type, unreadable),
+            sentence_iterator=iter(given),
             model_writer=model,
             model_type=config.type,
             vocab_size=config.vocab_size,
-            hard_vocab_limit=not closed,
+            hard_vocab_limit=not is_limit,
             character_coverage=config.character_coverage,
-            normalization_rule_name=rule,
+            normalization_rule_name=config.normalization + ("_cf" if config.lowercase else ""),
             input_sentence_size=config.input_sentence_size,
             shuffle_input_sentence=True,
             num_threads=threads,
@@ -117,39 +170,51 @@ def learn(
             minloglevel=2,
         )
     except (RuntimeError, OSError) as error:
-        raise (unreadable[0] if unreadable else _refusal(str(error), config)) from None
+        raise given.error or _explained(str(error), config) from None
     tokenizer = Tokenizer(model.getvalue(), config.type)
-    scores = (tokenizer._processor.get_score(index) for index in range(tokenizer.size))
-    lines = (
-        f"{piece}\t{score:.6g}" for piece, score in zip(tokenizer.pieces(), scores, strict=True)
-    )
-    write_text(path.with_suffix(".vocab"), "\n".join(lines) + "\n")
+    write_text(path.with_suffix(".vocab"), tokenizer._vocabulary_text())
     write_bytes(path, model.getvalue())
     return tokenizer
 
 
-def _prepared(sentences: Iterable[str], type: str, unreadable: list[S2SError]) -> Iterator[str]:
-    """The sentences to learn from; keeps an error, which SentencePiece would wrap in its own."""
-    try:
-        yield from map(separate_punctuation, sentences) if type == "word" else sentences
-    except S2SError as error:
-        unreadable.append(error)
-        raise
+class _TrainingSentences:
+    """The sentences to learn from. SentencePiece hides an error behind its own; it is saved here."""
+
+    def __init__(self, sentences: Iterable[str], type: str, on_progress: Callable[[int], None]):
+        self._sentences = map(separate_punctuation, sentences) if type == "word" else sentences
+        self._on_progress = on_progress
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        number = 0
+        try:
+            for number, sentence in enumerate(self._sentences, start=1):
+                if number % REPORT_EVERY == 0:
+                    self._on_progress(number)
+                yield sentence
+            self._on_progress(number)
+        except Exception as error:
+            self.error = error
+            raise
 
 
-def _refusal(reason: str, config: TokenizerConfig) -> DataError:
-    most = re.search(r"value <= (\d+)", reason)
-    least = re.search(r"smaller than required_chars\. \d+ vs (\d+)", reason)
-    if most:
+def _explained(reason: str, config: TokenizerConfig) -> S2SError:
+    """What to do about a vocabulary that SentencePiece refuses to learn.
+
+    SentencePiece gives its reasons only as text. Text that is not recognised is shown as it is.
+    """
+    too_large = re.search(r"value <= (\d+)", reason)
+    too_small = re.search(r"smaller than required_chars\. \d+ vs (\d+)", reason)
+    if too_large:
         return DataError(
-            f"tokenizer.vocab_size is {config.vocab_size}, but the training sentences support"
-            f" no more than {most[1]} types.",
-            f"Set tokenizer.vocab_size to {most[1]} or less.",
+            f"tokenizer.vocab_size is {config.vocab_size}, but the training sentences support no"
+            f" more than {too_large[1]} tokens.",
+            f"Set tokenizer.vocab_size to {too_large[1]} or less.",
         )
-    if least:
+    if too_small:
         return DataError(
             f"tokenizer.vocab_size is {config.vocab_size}, but the characters of the training"
-            f" sentences alone need {least[1]} types.",
-            f"Set tokenizer.vocab_size above {least[1]}, or lower tokenizer.character_coverage.",
+            f" sentences alone need {too_small[1]} tokens.",
+            f"Set tokenizer.vocab_size above {too_small[1]}, or lower tokenizer.character_coverage.",
         )
     return DataError(f"SentencePiece could not learn a vocabulary: {reason}")

@@ -1,93 +1,155 @@
-"""`train`: a generator of events around one compiled step."""
+"""The training loop: a generator of events around one compiled step."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 
+from s2s_cli.config.schema import Training
 from s2s_cli.errors import RunError
-from s2s_cli.events import (
-    CheckpointDue,
+from s2s_cli.text.plan import Plan
+from s2s_cli.training.events import (
+    CheckpointSaved,
     Finished,
     Progress,
-    SetBack,
+    RolledBack,
     StepDone,
     StepSkipped,
     TrainingEvent,
     Validated,
     ValidationResult,
 )
-from s2s_cli.schema import Training
-from s2s_cli.text.batches import Batch, Plan, batches
-from s2s_cli.text.store import TokenStore
+from s2s_cli.training.objective import Batch
 from s2s_cli.training.schedules import learning_rate
 from s2s_cli.training.state import TrainingState, Window
-from s2s_cli.training.step import TrainingStep, means
+from s2s_cli.training.step import means
 
 LOWER_IS_BETTER = ("loss", "perplexity")
-# What the learning rate is multiplied by when training goes back, and how often it may.
-SET_BACK_FACTOR = 0.5
-MOST_SET_BACKS = 3
+# What the learning rate is multiplied by at a rollback, and how many rollbacks there may be.
+ROLLBACK_LR_FACTOR = 0.5
+MAX_ROLLBACKS = 3
+
+TakeStep = Callable[[Batch, int, float], dict[str, float]]
 
 
 class StoppedError(Exception):
-    """A stop was asked for; what was under way counts for nothing."""
+    """A stop was requested; what was in progress is discarded."""
 
 
-Validate = Callable[[int], ValidationResult]
+@dataclass(frozen=True)
+class Surroundings:
+    """What the loop is given beside the step.
+
+    plan(epoch) gives the batches of an epoch, and read(plan, start) reads them from `start` on.
+    validate(step) scores the model; it may raise StoppedError. save() writes the state, the
+    weights and the optimizer, and makes `best` name the checkpoint of `state.selected_step`;
+    restore() puts back what was saved last.
+    """
+
+    plan: Callable[[int], Plan]
+    read: Callable[[Plan, int], Iterator[Batch]]
+    validate: Callable[[int], ValidationResult] | None
+    save: Callable[[], None]
+    restore: Callable[[], None]
+    stop_requested: Callable[[], bool] = lambda: False
 
 
 def train(
-    take_step: TrainingStep,
-    store: TokenStore,
-    plan: Callable[[int], Plan],
-    training: Training,
-    state: TrainingState,
-    *,
-    validate: Validate | None,
-    stop_requested: Callable[[], bool] = lambda: False,
+    take_step: TakeStep, training: Training, state: TrainingState, around: Surroundings
 ) -> Iterator[TrainingEvent]:
     """Trains from `state` on until a limit is reached, and keeps `state` up to date.
 
-    `plan(epoch)` gives the batches of an epoch; `validate(step)` may raise StoppedError.
-    Whenever an event is yielded, `state` and the weights belong together, so the caller
-    may save both. Before it goes on from SetBack, the caller puts the last saved
-    weights, optimizer and state in place. Raises RunError where the loss stays other
-    than finite.
+    Events report what has happened; nothing has to be done about them. Raises RunError where
+    the loss stays other than finite, or memory is too short.
     """
-    session = _Session(training, state, validate)
+    session = _Session(training, state, around)
     try:
-        yield from session.owed()
+        yield from session.owed_validation()
         reason = session.limit()
+        if reason is None:
+            session.forget_final_validation()
         while reason is None:
-            epoch_plan = plan(state.epoch)
-            for batch in batches(store, epoch_plan, state.index):
-                yield from session.step(take_step, batch, len(epoch_plan))
+            plan = around.plan(state.epoch)
+            for batch in around.read(plan, state.index):
+                yield from session.step(take_step, batch, len(plan))
                 if session.has_diverged():
-                    yield from session.set_back(batch)
+                    yield from session.roll_back(batch)
                     break
                 reason = session.limit()
                 yield from session.validate_and_save()
-                reason = reason or session.patience_is_over()
+                reason = reason or session.patience_ended()
                 if reason:
                     break
-                if stop_requested():
+                if around.stop_requested():
                     raise StoppedError
         if state.step > 0:
             yield from session.finish()
     except StoppedError:
-        yield from session.save()
+        yield from session.save_if_unsaved()
         yield Finished(state.step, "it was interrupted", True, session.clock())
         return
     yield Finished(state.step, reason, False, session.clock())
 
 
+class Selection:
+    """Which validation is the best, when training ends for lack of a better one, and plateau.
+
+    A cost is compared: the metric (negated where more is better), and between equals the loss.
+    """
+
+    def __init__(self, training: Training, state: TrainingState):
+        self._training, self._state = training, state
+
+    def judge(self, metrics: dict[str, float], *, in_sequence: bool) -> bool:
+        """Takes a validation into account; returns whether it is the best so far.
+
+        A final validation between two intervals is not part of the sequence: it may be selected
+        as the best checkpoint, but changes neither what later ones are compared with, nor
+        patience, nor plateau. So a training with interruptions decides as one without.
+        """
+        state, cost = self._state, self._cost(metrics)
+        is_best = math.isfinite(sum(cost)) and (state.best is None or cost < tuple(state.best))
+        if is_best:
+            state.selected_step = state.step
+        if in_sequence:
+            if is_best:
+                state.best, state.best_step = cost, state.step
+            waited = state.validations_without_better
+            state.validations_without_better = 0 if is_best else waited + 1
+            self._watch_plateau(metrics["loss"])
+        return is_best
+
+    def reset(self, key: str) -> None:
+        """Begins anew, as costs of another kind are compared from now on."""
+        state = self._state
+        state.selection_key, state.best, state.best_step = key, None, None
+        state.validations_without_better = 0
+        state.plateau_loss, state.plateau_validations = None, 0
+
+    def _cost(self, metrics: dict[str, float]) -> tuple[float, float]:
+        metric = self._training.early_stopping.metric
+        sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
+        return sign * metrics[metric], metrics["loss"]
+
+    def _watch_plateau(self, loss: float) -> None:
+        state, schedule = self._state, self._training.schedule
+        if math.isfinite(loss) and (state.plateau_loss is None or loss < state.plateau_loss):
+            state.plateau_loss, state.plateau_validations = loss, 0
+            return
+        state.plateau_validations += 1
+        if state.plateau_validations >= schedule.patience:
+            state.plateau_scale *= schedule.factor
+            state.plateau_validations = 0
+
+
 class _Session:
     """The decisions of `train`, over one state."""
 
-    def __init__(self, training: Training, state: TrainingState, validate: Validate | None):
-        self._training, self._state, self._validate = training, state, validate
+    def __init__(self, training: Training, state: TrainingState, around: Surroundings):
+        self._training, self._state, self._around = training, state, around
+        self._selection = Selection(training, state)
         self._tick = time.monotonic()
         # The epoch of the last step: at its end, the position is in the next one already.
         self._epoch = state.epoch - (1 if state.index == 0 and state.step > 0 else 0)
@@ -100,14 +162,18 @@ class _Session:
         self._tick = now
         return self._state.seconds
 
-    def owed(self) -> Generator[TrainingEvent, None, None]:
-        """The validation of the step that training goes on from, where a stop cut it off."""
-        state = self._state
-        if state.step > 0 and self._is_validation_due() and state.validated_step != state.step:
+    def owed_validation(self) -> Generator[TrainingEvent, None, None]:
+        """The validation that was due when the training was stopped."""
+        if self._state.owes_validation and self._around.validate is not None:
             yield from self.validate_and_save()
 
+    def forget_final_validation(self) -> None:
+        """Training goes on: the best checkpoint is again that of the intervals, if there is one."""
+        if self._state.best_step is not None:
+            self._state.selected_step = self._state.best_step
+
     def step(
-        self, take_step: TrainingStep, batch: Batch, batches_in_epoch: int
+        self, take_step: TakeStep, batch: Batch, batches_in_epoch: int
     ) -> Iterator[TrainingEvent]:
         """Takes one step and moves the position on."""
         state, window, started = self._state, self._state.window, time.monotonic()
@@ -115,20 +181,17 @@ class _Session:
         try:
             sums = take_step(batch, state.step, self._learning_rate())
         except MemoryError:
-            raise self._short_of_memory(batch) from None
-        is_taken = sums.pop("is_finite") == 1
-        index = state.index
-        # What is told of this step is told of its epoch, though the position moves on.
-        self._epoch = state.epoch
+            raise self._out_of_memory(batch) from None
+        # Events of this step name its epoch, though the position moves on.
+        self._epoch, index = state.epoch, state.index
         state.index += 1
         if state.index == batches_in_epoch:
             state.epoch, state.index = state.epoch + 1, 0
-        if is_taken:
+        state.owes_validation = self._is_validation_due()
+        if sums.pop("is_finite") == 1:
             state.skipped_in_a_row = 0
             for name, value in sums.items():
-                setattr(window, name, getattr(window, name) + value)
-            window.source_tokens += batch.source_tokens
-            window.target_tokens += batch.target_tokens
+                setattr(window, name, getattr(window, name) + type(getattr(window, name))(value))
             window.steps += 1
         else:
             state.skipped_in_a_row += 1
@@ -136,36 +199,39 @@ class _Session:
             yield StepSkipped(state.step, self._epoch + 1, index + 1, state.skipped_in_a_row)
         window.seconds += time.monotonic() - started
         yield StepDone(state.step, self._epoch + 1, index + 1, batches_in_epoch, self.clock())
-        if window.steps + window.skipped >= self._training.log_steps:
+        if state.step % self._training.log_steps == 0:
             yield self.progress()
 
-    def _short_of_memory(self, batch: Batch) -> RunError:
+    def _out_of_memory(self, batch: Batch) -> RunError:
         setting = "batch_tokens" if self._training.batch_size is None else "batch_size"
         return RunError(
             f"memory is too short for step {self._state.step}: {_size(batch)}.",
             f"Lower training.{setting} ({getattr(self._training, setting)}) or data.max_length; with"
-            " --force, the same command then goes on from the last checkpoint.",
+            " --force, the same command then resumes from the last checkpoint.",
         )
 
     def has_diverged(self) -> bool:
         """Whether too many steps in a row were skipped."""
         return self._state.skipped_in_a_row > self._training.max_skipped_steps
 
-    def set_back(self, batch: Batch) -> Iterator[TrainingEvent]:
-        """Back to what was saved last, with a lower learning rate; RunError where that is over."""
+    def roll_back(self, batch: Batch) -> Iterator[TrainingEvent]:
+        """Restores what was saved last, with a lower learning rate; RunError at one too many."""
         state = self._state
-        place = f"batch {state.index or 'last'} of epoch {self._epoch + 1}"
-        if self._saved_step == 0 or state.set_backs == MOST_SET_BACKS:
+        if self._saved_step == 0 or state.rollbacks == MAX_ROLLBACKS:
+            batch_name = f"batch {state.index}" if state.index else "the last batch"
+            place = f"{batch_name} of epoch {self._epoch + 1}"
             raise RunError(
                 f"the loss or its gradient is not finite, in {state.skipped_in_a_row} steps in a"
                 f" row up to step {state.step} ({place}, {_size(batch)}).",
-                "Lower training.optimizer.learning_rate or clip_norm, or raise schedule.warmup_steps,"
-                " and train in another directory.",
+                "Lower training.optimizer.learning_rate or clip_norm, or raise"
+                " training.schedule.warmup_steps, and train in another directory.",
             )
-        set_backs, scale = state.set_backs + 1, state.rate_scale * SET_BACK_FACTOR
+        step, rollbacks, scale = state.step, state.rollbacks + 1, state.lr_scale
         seconds = self.clock()
-        yield SetBack(state.step, self._saved_step, scale)
-        state.set_backs, state.rate_scale, state.seconds = set_backs, scale, seconds
+        self._around.restore()
+        state.rollbacks, state.lr_scale = rollbacks, scale * ROLLBACK_LR_FACTOR
+        state.seconds = seconds
+        yield RolledBack(step, state.step, state.lr_scale)
 
     def progress(self) -> Progress:
         """Sums up the window and opens a new one."""
@@ -189,41 +255,42 @@ class _Session:
     def validate_and_save(self) -> Iterator[TrainingEvent]:
         """What is due after a step."""
         is_best = False
-        if self._is_validation_due():
-            is_best = yield from self._validated()
+        if self._state.owes_validation:
+            is_best = yield from self._validated(in_sequence=True)
         if is_best or self._state.step % self._training.checkpoint_steps == 0:
-            yield from self._saved(is_best)
+            yield from self._saved()
 
     def _is_validation_due(self) -> bool:
         every = self._training.validation_steps
-        if self._validate is None:
+        if self._around.validate is None:
             return False
         return self._state.index == 0 if every is None else self._state.step % every == 0
 
-    def save(self) -> Iterator[TrainingEvent]:
-        """The state is saved, where it is not yet."""
+    def save_if_unsaved(self) -> Iterator[TrainingEvent]:
+        """Saves the state, where it is not saved yet."""
         if self._saved_step != self._state.step:
-            yield from self._saved(is_best=False)
+            yield from self._saved()
 
-    def _saved(self, is_best: bool) -> Iterator[TrainingEvent]:
-        # Weights after which no loss was finite are nothing to go back to.
-        if self._state.skipped_in_a_row == 0:
-            if self._validate is None:
-                is_best, self._state.best_step = True, self._state.step
-            self._saved_step = self._state.step
-            yield CheckpointDue(self._state.step, is_best)
+    def _saved(self) -> Iterator[TrainingEvent]:
+        state = self._state
+        # There is no point in restoring weights after which no loss was finite, unless a
+        # validation has just found them the best.
+        if state.skipped_in_a_row and state.selected_step != state.step:
+            return
+        if self._around.validate is None:
+            state.selected_step = state.step
+        self._around.save()
+        self._saved_step = state.step
+        yield CheckpointSaved(state.step, state.selected_step == state.step)
 
     def finish(self) -> Iterator[TrainingEvent]:
-        """The last weights are scored and saved, however the limit fell.
-
-        A validation between the intervals counts for nothing but the best
-        checkpoint, so a training that goes on later does not depend on it.
-        """
-        if self._validate and self._state.validated_step != self._state.step:
-            is_best = yield from self._validated(between_intervals=True)
-            yield from self._saved(is_best)
-        else:
-            yield from self.save()
+        """Scores and saves the last weights, also between two validations."""
+        state = self._state
+        if self._around.validate is None or state.validated_step == state.step:
+            yield from self.save_if_unsaved()
+            return
+        yield from self._validated(in_sequence=False)
+        yield from self._saved()
 
     def limit(self) -> str | None:
         """The limit that is reached, as a clause."""
@@ -234,9 +301,9 @@ class _Session:
             return f"{training.max_steps} steps are done"
         if training.max_minutes is not None and self.clock() >= 60 * training.max_minutes:
             return f"{training.max_minutes:g} minutes are over"
-        return self.patience_is_over()
+        return self.patience_ended()
 
-    def patience_is_over(self) -> str | None:
+    def patience_ended(self) -> str | None:
         """Early stopping, as a clause."""
         stopping, state = self._training.early_stopping, self._state
         if stopping.patience is None or state.validations_without_better < stopping.patience:
@@ -246,51 +313,26 @@ class _Session:
     def _learning_rate(self) -> float:
         state = self._state
         rate = learning_rate(self._training, max(1, state.step), state.plateau_scale)
-        return rate * state.rate_scale
+        return rate * state.lr_scale
 
-    def _validated(
-        self, *, between_intervals: bool = False
-    ) -> Generator[TrainingEvent, None, bool]:
+    def _validated(self, *, in_sequence: bool) -> Generator[TrainingEvent, None, bool]:
         """Scores the model; returns whether it is the best so far."""
-        assert self._validate is not None
+        assert self._around.validate is not None
         state = self._state
         try:
-            result = self._validate(state.step)
+            result = self._around.validate(state.step)
         except MemoryError:
             raise RunError(
                 f"memory is too short for the validation at step {state.step}.",
-                "Lower decoding.batch_size or decoding.beam_size; the same command then goes on from"
+                "Lower decoding.batch_size or decoding.beam_size; the same command then resumes from"
                 " the last checkpoint.",
             ) from None
-        cost = self._cost(result.metrics)
-        is_best = math.isfinite(sum(cost)) and (state.best is None or cost < state.best)
-        if is_best:
-            state.best, state.best_step = cost, state.step
-        if not between_intervals:
-            patience = state.validations_without_better
-            state.validations_without_better = 0 if is_best else patience + 1
-            self._watch_plateau(result.metrics["loss"])
-        state.validated_step = state.step
-        yield Validated(state.step, self._epoch + 1, result, is_best, self.clock())
+        is_best = self._selection.judge(result.metrics, in_sequence=in_sequence)
+        state.validated_step, state.owes_validation = state.step, False
+        yield Validated(state.step, self._epoch + 1, result, is_best, in_sequence, self.clock())
         return is_best
-
-    def _cost(self, metrics: dict[str, float]) -> tuple[float, float]:
-        """What the best validation has the least of: the metric, and between equals the loss."""
-        metric = self._training.early_stopping.metric
-        sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
-        return sign * metrics[metric], metrics["loss"]
-
-    def _watch_plateau(self, loss: float) -> None:
-        state, schedule = self._state, self._training.schedule
-        if state.plateau_loss is None or loss < state.plateau_loss:
-            state.plateau_loss, state.plateau_validations = loss, 0
-            return
-        state.plateau_validations += 1
-        if state.plateau_validations >= schedule.patience:
-            state.plateau_scale *= schedule.factor
-            state.plateau_validations = 0
 
 
 def _size(batch: Batch) -> str:
-    sides = batch.source_ids.shape[1], batch.target_out_ids.shape[1]
-    return f"{len(batch.source_ids)} pairs of up to {sides[0]} source and {sides[1]} target pieces"
+    source, target = (tuple(batch[name].shape) for name in ("source_ids", "target_out_ids"))
+    return f"{source[0]} pairs of up to {source[1]} source and {target[1]} target tokens"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 
-from s2s_cli.schema import Training
+from s2s_cli.config.schema import Training
 
 
 def learning_rate(training: Training, step: int, plateau_scale: float = 1.0) -> float:
-    """The rate of step `step` (the first is 1); `plateau_scale` is what plateau has come to.
+    """The rate of step `step` (the first is 1); plateau multiplies it by `plateau_scale` so far.
 
-    `inverse_sqrt` is the schedule of https://arxiv.org/abs/1706.03762, scaled so
-    that its peak is the configured rate; `cosine` that of
-    https://arxiv.org/abs/1608.03983 without restarts.
+    `inverse_sqrt` is the schedule of https://arxiv.org/abs/1706.03762, scaled so that its peak
+    is the configured rate; `cosine` that of https://arxiv.org/abs/1608.03983 without restarts.
     """
     schedule, peak = training.schedule, training.optimizer.learning_rate
     warmup = schedule.warmup_steps
@@ -22,7 +21,7 @@ def learning_rate(training: Training, step: int, plateau_scale: float = 1.0) -> 
         return peak * math.sqrt(max(warmup, 1) / step)
     if schedule.name == "cosine":
         end = schedule.decay_steps
-        assert end is not None, "resolved when the run was made"
+        assert end is not None, "a resolved config says where cosine ends"
         progress = min(1.0, (step - warmup) / max(1, end - warmup))
         cosine = (1.0 + math.cos(math.pi * progress)) / 2.0
         return peak * (schedule.minimum + (1.0 - schedule.minimum) * cosine)

@@ -9,24 +9,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from s2s_cli.errors import ConfigError
+from s2s_cli.config.schema import Training
+from s2s_cli.model.dropout import DropoutDraws
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.schema import Training
-from s2s_cli.text.batches import Batch
-from s2s_cli.training.objective import cross_entropy
+from s2s_cli.text.batches import BATCH_SPEC
+from s2s_cli.training.objective import Batch, Sums, cross_entropy
+from s2s_cli.training.optimizer import make_optimizer, name_variables
 
-# Distance in seed space between steps; no layer draws as often in one.
-DRAWS_PER_STEP = 1 << 20
-# More would leave too few rows to a product.
-PARTS = 2
+# A batch is computed in so many parts at the same time: most operations of a recurrence are too
+# small to be shared by threads. More parts would leave too few rows to a product.
+SUB_BATCHES = 2
 
-IDS = tf.TensorSpec((None, None), tf.int32)
-BATCH = {
-    "source_ids": IDS,
-    "target_in_ids": IDS,
-    "target_out_ids": IDS,
-    "weights": tf.TensorSpec((None, None), tf.float32),
-}
 SCALAR = tf.TensorSpec((), tf.float32)
 STEP = tf.TensorSpec((), tf.int64)
 
@@ -34,27 +27,34 @@ STEP = tf.TensorSpec((), tf.int64)
 class TrainingStep:
     """The step over all replicas of a strategy; made within its scope.
 
-    Replicas scale their loss by the weight of the global batch and their
-    gradients are summed before they are clipped, so that N replicas take the
-    step that one would take. The command line trains on one so far.
+    Replicas take contiguous rows of the batch, scale their loss by the weight of the whole
+    batch, and sum their gradients before these are clipped, so that N replicas take the step
+    that one would take. `sub_batches` is for tests.
     """
 
-    def __init__(self, seq2seq: Seq2Seq, training: Training, strategy: tf.distribute.Strategy):
+    def __init__(
+        self,
+        seq2seq: Seq2Seq,
+        training: Training,
+        strategy: tf.distribute.Strategy,
+        *,
+        sub_batches: int | None = None,
+    ):
         self._seq2seq, self._training, self._strategy = seq2seq, training, strategy
-        self._model = seq2seq.training_model
-        self._seeds = [v for v in self._model.non_trainable_variables if "seed" in v.path]
-        self.optimizer = make_optimizer(training)
-        self.optimizer.build(self._model.trainable_variables)
+        self._weights = seq2seq.training_model.trainable_variables
+        self.optimizer = make_optimizer(training.optimizer)
+        self.optimizer.build(self._weights)
         self._replicas = strategy.num_replicas_in_sync
-        # One replica has a signature of one trace; a distributed batch has no
-        # spec before it exists, so several replicas relax theirs as they go.
-        signature = [BATCH, SCALAR, STEP] if self._replicas == 1 else None
-        # An optimizer is a dozen operations a weight, each a pass over memory; compiled
-        # they are one. A distributed update has operations that cannot be compiled, and
-        # the norm takes four times as long where it is.
-        self._apply = self._move
-        if not tf.distribute.has_strategy() and not tf.config.list_logical_devices("GPU"):
-            self._apply = tf.function(self._move, jit_compile=True, autograph=False)
+        has_gpu = bool(tf.config.list_physical_devices("GPU"))
+        default = 1 if has_gpu or self._replicas > 1 else SUB_BATCHES
+        self._sub_batches = sub_batches or default
+        # An optimizer is a dozen operations a weight, each of which reads and writes memory;
+        # compiled they are one. The update of several replicas cannot be compiled.
+        self._update = self._apply_optimizer
+        if self._replicas == 1 and not has_gpu:
+            self._update = tf.function(self._apply_optimizer, jit_compile=True, autograph=False)
+        # A batch that is distributed over replicas has no spec before it exists.
+        signature = [(BATCH_SPEC, STEP), SCALAR, STEP] if self._replicas == 1 else None
         self._compiled = tf.function(
             self._run,
             input_signature=signature,
@@ -66,52 +66,58 @@ class TrainingStep:
         """Takes step `step` and returns the sums of `cross_entropy` over the global batch.
 
         `is_finite` is 0 where the loss or the gradient was not finite; the step is then
-        not taken. Raises MemoryError.
+        skipped, on all replicas. Raises MemoryError.
         """
         self.optimizer.learning_rate = learning_rate
-        weight = tf.constant(max(float(batch.weights.sum()), 1e-9), tf.float32)
+        weight = tf.maximum(tf.reduce_sum(batch["weights"]), 1e-9)
         try:
-            sums = self._compiled(self._dealt(batch), weight, tf.constant(step, tf.int64))
+            sums = self._compiled(self._distributed(batch), weight, tf.constant(step, tf.int64))
         except tf.errors.ResourceExhaustedError:
             raise MemoryError from None
         return {name: float(value) for name, value in sums.items()}
 
-    def _dealt(self, batch: Batch) -> Any:
-        """The batch as tensors; for several replicas, every n-th row to each."""
-        arrays = batch.arrays()
+    def optimizer_variables(self) -> dict[str, keras.Variable]:
+        """The variables of the optimizer by stable names."""
+        return name_variables(self.optimizer, self._weights)
+
+    def _distributed(self, batch: Batch) -> Any:
+        """The rows of each replica, contiguous, and the number of their first row."""
         if self._replicas == 1:
-            return {name: tf.constant(array) for name, array in arrays.items()}
+            return _rows(batch, 0, 1)
+        return self._strategy.experimental_distribute_values_from_function(
+            lambda context: _rows(batch, context.replica_id_in_sync_group, self._replicas)
+        )
 
-        def share(context: Any) -> dict[str, tf.Tensor]:
-            rows = slice(context.replica_id_in_sync_group, None, self._replicas)
-            return {name: tf.constant(array[rows]) for name, array in arrays.items()}
-
-        return self._strategy.experimental_distribute_values_from_function(share)
-
-    def _run(self, batch: Any, weight: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
-        sums = self._strategy.run(self._on_replica, args=(batch, weight, step))
-        return {
+    def _run(self, rows: Any, weight: tf.Tensor, step: tf.Tensor) -> Sums:
+        gradients, norm, sums = self._strategy.run(self._gradients, args=(rows, weight, step))
+        sums = {
             name: self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
             for name, value in sums.items()
         }
+        # The reduced gradients, and so their norm, are the same on all replicas.
+        norm = self._strategy.experimental_local_results(norm)[0]
+        is_finite = tf.math.is_finite(norm + sums["loss"])
+        scale = tf.constant(1 / self._replicas)  # Keras sums over the replicas once more
+        if self._training.optimizer.clip_norm is not None:
+            scale *= tf.minimum(self._training.optimizer.clip_norm / norm, 1.0)
 
-    def _on_replica(self, batch: Any, weight: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
-        replica = tf.distribute.get_replica_context()
-        self._seed_draws(step, replica.replica_id_in_sync_group)
-        # Read once, so that parts of a batch share what is made of a weight. Seeds move on in
-        # this scope alone; the next step sets them anyway.
-        variables = self._model.trainable_variables
-        weights = [tf.convert_to_tensor(variable.value) for variable in variables]
-        given = keras.StatelessScope(list(zip(variables, weights, strict=True)))
-        with tf.GradientTape() as tape, given:
+        def update() -> tf.Tensor:
+            self._strategy.run(self._update, args=(gradients, scale))
+            return tf.constant(1.0)
+
+        return {**sums, "is_finite": tf.cond(is_finite, update, lambda: tf.constant(0.0))}
+
+    def _gradients(
+        self, rows: tuple[Batch, tf.Tensor], weight: tf.Tensor, step: tf.Tensor
+    ) -> tuple[list[tf.Tensor], tf.Tensor, Sums]:
+        """The gradients, summed over the replicas, their global norm, and this replica's sums."""
+        batch, first_row = rows
+        # Read once, so that sub-batches share what is computed from a weight.
+        weights = [tf.convert_to_tensor(variable.value) for variable in self._weights]
+        scope = keras.StatelessScope(list(zip(self._weights, weights, strict=True)))
+        with tf.GradientTape() as tape, scope:
             tape.watch(weights)
-            sums = cross_entropy(
-                self._seq2seq,
-                batch,
-                label_smoothing=self._training.label_smoothing,
-                training=True,
-                parts=_parts() if self._replicas == 1 else 1,
-            )
+            sums = self._sums(batch, step, first_row)
             loss = sums["loss"] / weight
         # Dense: the norm of an IndexedSlices counts a repeated row wrongly.
         gradients = [
@@ -119,86 +125,67 @@ class TrainingStep:
             for gradient, value in zip(tape.gradient(loss, weights), weights, strict=True)
         ]
         if self._replicas > 1:
-            gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        is_finite = self._clip_and_apply(gradients, loss)
-        return {**sums, "is_finite": tf.cast(is_finite, tf.float32) / self._replicas}
+            context = tf.distribute.get_replica_context()
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        return gradients, tf.linalg.global_norm(gradients), sums
 
-    def _clip_and_apply(self, gradients: list[tf.Tensor], loss: tf.Tensor) -> tf.Tensor:
-        """Moves the weights by the summed gradients, if these and the loss are finite; whether they are."""
-        norm = tf.linalg.global_norm(gradients)
-        is_finite = tf.math.is_finite(norm + loss)
-        # Keras sums over the replicas once more; every one holds the sum already.
-        scale = tf.constant(1 / self._replicas)
-        if self._training.optimizer.clip_norm is not None:
-            scale *= tf.minimum(self._training.optimizer.clip_norm / norm, 1.0)
+    def _sums(self, batch: Batch, step: tf.Tensor, first_row: tf.Tensor) -> Sums:
+        """The sums over all sub-batches."""
+        found = []
+        for index in range(self._sub_batches):
+            part, offset = _rows(batch, index, self._sub_batches)
+            draws = DropoutDraws(self._training.seed, step, first_row + offset)
+            layers = self._seq2seq.layers.for_training(draws)
+            smoothing = self._training.label_smoothing
+            found.append(cross_entropy(layers, part, label_smoothing=smoothing))
+        return _added(found)
 
-        def apply() -> tf.Tensor:
-            self._apply(gradients, scale)
-            return is_finite
-
-        # Keras cannot update several replicas under a condition; weights that are lost
-        # there are read again from the last checkpoint.
-        return apply() if self._replicas > 1 else tf.cond(is_finite, apply, lambda: is_finite)
-
-    def _move(self, gradients: list[tf.Tensor], scale: tf.Tensor) -> None:
-        """Moves the weights by the gradients, scaled."""
-        gradients = [gradient * scale for gradient in gradients]
-        self.optimizer.apply(gradients, self._model.trainable_variables)
-
-    def _seed_draws(self, step: tf.Tensor, replica: Any) -> None:
-        """Makes every random draw a function of (seed, step, what draws, replica)."""
-        replica = tf.cast(replica, tf.int64)
-        for index, state in enumerate(self._seeds):
-            stream = (self._training.seed * 1009 + index) * 4099
-            seed = tf.stack([stream + replica, step * DRAWS_PER_STEP])
-            state.assign(tf.cast(seed, state.dtype))
+    def _apply_optimizer(self, gradients: list[tf.Tensor], scale: tf.Tensor) -> None:
+        """Updates the weights with the gradients, scaled."""
+        self.optimizer.apply([gradient * scale for gradient in gradients], self._weights)
 
 
-def _parts() -> int:
-    """How many parts of a batch are computed side by side.
+def _rows(batch: Batch, index: Any, parts: int) -> tuple[Batch, tf.Tensor]:
+    """Part `index` of `parts` contiguous parts of a batch, and the number of its first row.
 
-    The same on every processor, since each part draws its own dropout.
+    All parts have the same number of rows, but the last ones may have fewer or none.
     """
-    return 1 if tf.config.list_physical_devices("GPU") else PARTS
+    if parts == 1:
+        return batch, tf.constant(0, tf.int64)
+    rows = tf.shape(batch["weights"], tf.int64)[0]
+    size = -(-rows // parts)
+    first = tf.minimum(tf.cast(index, tf.int64) * size, rows)
+    return {name: value[first : first + size] for name, value in batch.items()}, first
 
 
-def make_optimizer(training: Training) -> keras.optimizers.Optimizer:
-    """The Keras optimizer of the config; clipping is not its business."""
-    optimizer = training.optimizer
-    config = {"learning_rate": optimizer.learning_rate, **optimizer.arguments}
-    try:
-        return keras.optimizers.get({"class_name": optimizer.name, "config": config})
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"training.optimizer.arguments: Keras does not make {optimizer.name} from"
-            f" {optimizer.arguments}: {error}.",
-            "Give arguments that Keras documents for this optimizer.",
-        ) from None
+def _added(sums: list[Sums]) -> Sums:
+    return {name: tf.add_n([part[name] for part in sums]) for name in sums[0]}
 
 
 class ValidationLoss:
-    """Loss, perplexity and token accuracy of held-out batches, without smoothing."""
+    """Loss, perplexity and token accuracy of held-out batches, without smoothing and dropout."""
 
     def __init__(self, seq2seq: Seq2Seq):
-        def sums(batch: Any) -> dict[str, tf.Tensor]:
-            return cross_entropy(
-                seq2seq, batch, label_smoothing=0.0, training=False, parts=_parts()
-            )
+        parts = 1 if tf.config.list_physical_devices("GPU") else SUB_BATCHES
 
-        self._compiled = tf.function(sums, input_signature=[BATCH], autograph=False)
+        def sums(batch: Batch) -> Sums:
+            layers = seq2seq.layers.for_training(None)
+            rows = (_rows(batch, index, parts)[0] for index in range(parts))
+            return _added([cross_entropy(layers, part, label_smoothing=0.0) for part in rows])
+
+        self._compiled = tf.function(sums, input_signature=[BATCH_SPEC], autograph=False)
 
     def __call__(self, batches: Iterable[Batch]) -> dict[str, float]:
         """`loss` in nats a token, `perplexity`, and `token_accuracy` in 0..1. Raises MemoryError."""
-        totals = {"loss": 0.0, "correct": 0.0, "weight": 0.0}
+        totals = {"nll": 0.0, "correct": 0.0, "weight": 0.0}
         for batch in batches:
-            arrays = {name: tf.constant(array) for name, array in batch.arrays().items()}
             try:
-                sums = self._compiled(arrays)
+                sums = self._compiled(batch)
             except tf.errors.ResourceExhaustedError:
                 raise MemoryError from None
             for name in totals:
                 totals[name] += float(sums[name])
-        return means(totals["loss"], totals["correct"], totals["weight"])
+        return means(totals["nll"], totals["correct"], totals["weight"])
 
 
 def means(loss: float, correct: float, weight: float) -> dict[str, float]:

@@ -1,1 +1,1 @@
-"""How fast, and what share of what the machine can do; see __main__.py."""
+"""How fast the program is, and compared with what the machine can do; see __main__.py."""

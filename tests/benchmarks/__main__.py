@@ -1,16 +1,15 @@
-"""How fast training and decoding are, beside what the machine can do and beside others.
+"""Measures training and decoding, and compares them with the machine's limit and other programs.
 
     make bench                                     invented pairs; about ten minutes
     make bench BENCH="--corpus a.en a.de"          a corpus of yours
-    make bench BENCH="--run RUN --test test.en"    and how fast that run translates
+    make bench BENCH="--run RUN --test test.en"    also how fast that run translates
     make bench BENCH="--scale 1000000 5000000"     how cost grows with the corpus
-    make bench BENCH="--against DIR …"             turn about with peers
+    make bench BENCH="--against DIR …"             alternating with other programs
 
-Every figure is the median of several processes, with the least and the greatest; where
-there is a peer, it runs in turn with ours and the ratio is the median of the pairs. The
-share of the limit is what the arithmetic of the model amounts to of one large matrix
-product of the same precision. Where the figure is seconds, less is better and a ratio
-below 1 is ours.
+Every figure is the median of several processes, with the smallest and the largest. Where there is
+another program, it alternates with ours, and the ratio is the median over the pairs. The share of
+the limit compares the matrix products of the model with one large matrix product in the same
+precision. Where the figure is seconds, less is better, and a ratio below 1 is in our favour.
 """
 
 from __future__ import annotations
@@ -27,207 +26,224 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from s2s_cli import runtime
 
 HERE = Path(__file__).parent
 
+# Runs one measurement and returns its figures by name.
+Measurement = Callable[[], dict[str, Any]]
+
+
+class Case(NamedTuple):
+    """Something to measure, ours and perhaps another program's; `figure` is what is compared."""
+
+    name: str
+    figure: str
+    ours: Measurement
+    peer: Measurement | None = None
+
 
 def main() -> None:
-    """Measures what is asked for and writes a table and JSON."""
-    runtime.start(chains=1)
-    asked = _arguments()
+    """Measures what the arguments name; writes a table, and JSON with --json."""
+    runtime.start(inter_op_threads=1)
+    arguments = _parse_arguments()
     from benchmarks import machine
 
     report: dict[str, Any] = {"machine": machine.describe(), "limits": machine.limits()}
-    _say(json.dumps(report["machine"], indent=2))
+    _write(json.dumps(report["machine"], indent=2))
     report["rows"] = []
     with tempfile.TemporaryDirectory() as folder:
-        for case in _cases(asked, Path(folder)):
-            row = _measure(*case, asked.repeat)
+        for case in _cases(arguments, Path(folder)):
+            row = _measure(case, arguments.repeat)
             report["rows"].append(row)
-            _say(_line(row))
+            _write(_line(row))
             for dtype, rate in machine.limits().items():
                 report["limits"][dtype] = max(rate, report["limits"][dtype])
-    # A machine that others use too is at its best only at times.
-    _say("the most that one large matrix product reached, beside all this:")
+    # A machine that others use too reaches its limit only at times.
+    _write("the fastest large matrix product, measured between all cases:")
     for dtype, rate in report["limits"].items():
-        _say(f"limit, {dtype}: {rate:.0f} GFLOP/s")
+        _write(f"limit, {dtype}: {rate:.0f} GFLOP/s")
     for row in report["rows"]:
-        _share(row, report["limits"])
-    if asked.json:
-        asked.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        _add_share(row, report["limits"])
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--corpus", nargs=2, metavar=("SOURCE", "TARGET"))
-    parser.add_argument("--run", help="a trained run, to time its translating")
+    parser.add_argument("--run", help="a trained run, to measure its translating")
     parser.add_argument("--test", help="sentences for it, one a line")
     parser.add_argument("--scale", nargs="+", type=int, default=[], metavar="PAIRS")
-    parser.add_argument("--only", default="", help="cases whose name holds this")
+    parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--precision", nargs="+", default=["auto"])
     parser.add_argument("--shortlist", nargs="+", type=int, default=[64])
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--threads", type=int)
     parser.add_argument(
-        "--against", type=Path, metavar="DIR", help="OpenNMT-py, set up and prepared"
+        "--against", type=Path, metavar="DIR", help="OpenNMT-py, installed, with its corpus"
     )
-    parser.add_argument("--checkpoint", help="its checkpoint, to time its translating")
-    parser.add_argument("--test-pieces", type=Path, help="--test in its pieces")
+    parser.add_argument("--checkpoint", help="its checkpoint, to measure its translating")
+    parser.add_argument("--test-pieces", type=Path, help="--test, tokenised for it")
     parser.add_argument("--torch-step", type=Path, help="the PyTorch reference step")
     parser.add_argument("--tutorial", type=Path, help="the tutorials' decoding loop")
-    parser.add_argument("--json", type=Path, help="where the figures go")
-    asked = parser.parse_args()
-    if asked.against and not asked.corpus:
-        parser.error("--against needs --corpus: the corpus that the peer was prepared with")
-    if (asked.torch_step or asked.checkpoint) and not asked.against:
+    parser.add_argument("--json", type=Path, help="file to write all figures to")
+    arguments = parser.parse_args()
+    if arguments.against and not arguments.corpus:
+        parser.error("--against needs --corpus: the corpus that the program was prepared with")
+    if (arguments.torch_step or arguments.checkpoint) and not arguments.against:
         parser.error("--torch-step and --checkpoint need --against, which has their Python")
-    if asked.run and not asked.test:
+    if arguments.run and not arguments.test:
         parser.error("--run needs --test, sentences to translate")
-    if asked.checkpoint and not asked.test_pieces:
-        parser.error("--checkpoint needs --test-pieces, the same sentences in its pieces")
-    if asked.threads:
-        os.environ["OMP_NUM_THREADS"] = str(asked.threads)
-    return asked
+    if arguments.checkpoint and not arguments.test_pieces:
+        parser.error("--checkpoint needs --test-pieces, the same sentences, tokenised")
+    if arguments.threads:
+        os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
+    return arguments
 
 
-def _cases(asked: argparse.Namespace, folder: Path) -> Iterator[tuple]:
-    """(name, key figure, ours, peer or None) of everything to measure."""
-    found = _scale_cases(asked, folder) if asked.scale else _speed_cases(asked, folder)
-    return (case for case in found if asked.only in case[0])
+# Cases.
 
 
-def _speed_cases(asked: argparse.Namespace, folder: Path) -> Iterator[tuple]:
-    yield from _reference_cases(asked, folder)
-    yield from _bare_cases(asked, folder)
-    if asked.run:
-        yield from _decoding_cases(asked)
-        yield from _single_cases(asked)
+def _cases(arguments: argparse.Namespace, folder: Path) -> Iterator[Case]:
+    make = _scale_cases if arguments.scale else _speed_cases
+    return (case for case in make(arguments, folder) if arguments.only in case.name)
 
 
-def _reference_cases(asked: argparse.Namespace, folder: Path) -> Iterator[tuple]:
+def _speed_cases(arguments: argparse.Namespace, folder: Path) -> Iterator[Case]:
+    yield from _reference_cases(arguments, folder)
+    yield from _bare_cases(arguments, folder)
+    if arguments.run:
+        yield from _decoding_cases(arguments)
+        yield from _single_cases(arguments)
+
+
+def _reference_cases(arguments: argparse.Namespace, folder: Path) -> Iterator[Case]:
     from benchmarks import cases, peers
     from s2s_cli.text.corpus import read_lines
 
-    pairs = list(
-        zip(*map(read_lines, asked.corpus), strict=True) if asked.corpus else cases.captions()
-    )
+    if arguments.corpus:
+        pairs = list(zip(*map(read_lines, arguments.corpus), strict=True))
+    else:
+        pairs = list(cases.captions())
     corpus = cases.make_data(folder / "corpus", pairs, {"type": "bpe", "vocab_size": 8000})
-    for precision in _for_training(asked):
-        ours = _ours(asked, corpus, cases.REFERENCE, precision)
-        peer = asked.against and (lambda: peers.opennmt_training(asked.against, 150))
-        yield f"training reference {precision}", "target_tokens_per_second", ours, peer
+    for precision in _training_precisions(arguments):
+        ours = _training(arguments, corpus, cases.REFERENCE, precision)
+        peer = None
+        if arguments.against:
+            peer = functools.partial(peers.opennmt_training, arguments.against, 150)
+        yield Case(f"training reference {precision}", "target_tokens_per_second", ours, peer)
 
 
-def _for_training(asked: argparse.Namespace) -> list[str]:
-    names = [name for name in asked.precision if name != "int8"]
-    return [runtime.choose_precision(name) for name in names]
+def _training_precisions(arguments: argparse.Namespace) -> list[str]:
+    names = [name for name in arguments.precision if name != "int8"]
+    return [runtime.resolve_training_precision(name) for name in names]
 
 
-def _bare_cases(asked: argparse.Namespace, folder: Path) -> Iterator[tuple]:
+def _bare_cases(arguments: argparse.Namespace, folder: Path) -> Iterator[Case]:
     from benchmarks import cases, peers
 
     words = {"type": "word", "vocab_size": 8004}
-    even = cases.make_data(folder / "even", list(cases.even()), words)
-    for precision, (units, batch) in itertools.product(_for_training(asked), cases.BARE_SIZES):
-        ours = _ours(asked, even, cases.bare(units, batch), precision)
+    data = cases.make_data(folder / "equal_lengths", list(cases.equal_lengths()), words)
+    precisions = _training_precisions(arguments)
+    for precision, (units, batch) in itertools.product(precisions, cases.BARE_SIZES):
+        ours = _training(arguments, data, cases.bare(units, batch), precision)
         peer = None
-        if asked.torch_step:
-            python = asked.against / "venv/bin/python"
+        if arguments.torch_step:
+            python = arguments.against / "venv/bin/python"
             peer = functools.partial(
-                peers.torch_training, asked.torch_step, python, units, batch, precision
+                peers.torch_training, arguments.torch_step, python, units, batch, precision
             )
-        yield f"training bare-{units} {precision}", "target_tokens_per_second", ours, peer
+        yield Case(f"training bare-{units} {precision}", "target_tokens_per_second", ours, peer)
 
 
-def _decoding_cases(asked: argparse.Namespace) -> Iterator[tuple]:
+def _decoding_cases(arguments: argparse.Namespace) -> Iterator[Case]:
     from benchmarks import peers
 
-    precisions = [runtime.choose_decoding_precision(name) for name in asked.precision]
-    searches = itertools.product(precisions, (1, 5), (None, *asked.shortlist))
+    precisions = [runtime.resolve_decoding_precision(name) for name in arguments.precision]
+    searches = itertools.product(precisions, (1, 5), (None, *arguments.shortlist))
     for precision, beam_size, shortlist in searches:
         decoding = {"precision": precision, "beam_size": beam_size, "shortlist": shortlist}
-        order = {"run": asked.run, "source": asked.test, "decoding": decoding}
+        inputs = {"run": arguments.run, "source": arguments.test, "decoding": decoding}
         peer = None
-        if asked.checkpoint:
+        if arguments.checkpoint:
             peer = functools.partial(
                 peers.opennmt_decoding,
-                asked.against,
-                asked.checkpoint,
-                asked.test_pieces,
+                arguments.against,
+                arguments.checkpoint,
+                arguments.test_pieces,
                 beam_size,
             )
         name = f"decoding {precision} beam {beam_size}"
         name += f" shortlist {shortlist}" if shortlist else ""
-        yield name, "sentences_per_second", _process("decoding", asked, order), peer
+        yield Case(name, "sentences_per_second", _process("decoding", arguments, inputs), peer)
 
 
-def _single_cases(asked: argparse.Namespace) -> Iterator[tuple]:
+def _single_cases(arguments: argparse.Namespace) -> Iterator[Case]:
     from benchmarks import peers
 
-    precision = runtime.choose_decoding_precision(asked.precision[-1])
+    precision = runtime.resolve_decoding_precision(arguments.precision[-1])
     decoding = {"beam_size": 1, "precision": precision}
-    order = {"run": asked.run, "source": asked.test, "decoding": decoding}
-    peer = asked.tutorial and functools.partial(peers.tutorial_decoding, asked.tutorial)
-    ours = _process("decoding", asked, order)
-    yield "decoding one by one", "single_sentences_per_second", ours, peer
-    program = [sys.executable, "-m", "s2s_cli", "translate", asked.run, "A man sits on a bench."]
+    inputs = {"run": arguments.run, "source": arguments.test, "decoding": decoding}
+    ours = _process("decoding", arguments, inputs)
+    peer = None
+    if arguments.tutorial:
+        peer = functools.partial(peers.tutorial_decoding, arguments.tutorial)
+    yield Case("decoding one by one", "single_sentences_per_second", ours, peer)
+    program = [sys.executable, "-m", "s2s_cli", "translate", arguments.run]
+    program.append("A man sits on a bench.")
     imports = [sys.executable, "-c", "import keras, tensorflow"]
-    subprocess.run(program, stdout=subprocess.DEVNULL, check=True)  # its search is kept now
-    yield "start-up", "seconds", _timed(program), _timed(imports)
-    yield "start-up, nothing kept", "seconds", _timed(program, keeps=False), _timed(imports)
+    subprocess.run(program, stdout=subprocess.DEVNULL, check=True)  # fills the graph cache
+    yield Case("start-up", "seconds", _wall_time(program), _wall_time(imports))
+    name = "start-up, empty cache"
+    yield Case(name, "seconds", _wall_time(program, empty_cache=True), _wall_time(imports))
 
 
-def _scale_cases(asked: argparse.Namespace, folder: Path) -> Iterator[tuple]:
+def _scale_cases(arguments: argparse.Namespace, folder: Path) -> Iterator[Case]:
     from benchmarks import scale
 
-    for pairs in asked.scale:
+    for pairs in arguments.scale:
         corpus = folder / str(pairs)
-        scale.make_corpus(corpus, pairs)
-        stages = {
-            stage: _process("scale", asked, {"stage": stage, "folder": str(corpus)})
-            for stage in ("store", "pieces", "batch")
-        }
-        yield f"store of {pairs} pairs", "seconds", stages["store"], stages["pieces"]
-        yield f"first batch of {pairs} pairs", "seconds", stages["batch"], None
+        inputs = {"folder": str(corpus), "pairs": pairs}
+
+        def stage(name: str, inputs: dict[str, Any] = inputs) -> Measurement:
+            return _process("scale", arguments, {"stage": name, **inputs})
+
+        yield Case(f"plan of {pairs} pairs", "seconds", stage("plan"))
+        stored = Case(f"store of {pairs} pairs", "seconds", stage("store"), stage("tokenizer"))
+        batch = Case(f"first batch of {pairs} pairs", "seconds", stage("batch"))
+        if any(arguments.only in case.name for case in (stored, batch)):
+            scale.make_corpus(corpus, pairs)
+            yield from (stored, batch)
 
 
-def _timed(command: list[str], *, keeps: bool = True) -> Callable[[], dict[str, Any]]:
-    """The function that times a process, which finds what others have kept or an empty cache."""
-
-    def measure() -> dict[str, Any]:
-        with tempfile.TemporaryDirectory() as empty:
-            environment = {**os.environ, **({} if keeps else {"XDG_CACHE_HOME": empty})}
-            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            started = time.perf_counter()
-            subprocess.run(command, env=environment, check=True, **quiet)
-            return {"seconds": time.perf_counter() - started}
-
-    return measure
+# Measurements.
 
 
-def _ours(
-    asked: argparse.Namespace, data: Path, config: dict[str, Any], precision: str
-) -> Callable[[], dict[str, Any]]:
-    """The function that measures the training of a config."""
+def _training(
+    arguments: argparse.Namespace, data: Path, config: dict[str, Any], precision: str
+) -> Measurement:
+    """Measures the training of a config."""
     training = {**config["training"], "precision": precision}
-    order = {"data": str(data), "steps": asked.steps, **config, "training": training}
-    return _process("training", asked, order)
+    inputs = {"data": str(data), "steps": arguments.steps, **config, "training": training}
+    return _process("training", arguments, inputs)
 
 
-def _process(
-    module: str, asked: argparse.Namespace, order: dict[str, Any]
-) -> Callable[[], dict[str, Any]]:
-    """The function that measures a case in a process of its own."""
-    order = {**order, "threads": asked.threads}
+def _process(module: str, arguments: argparse.Namespace, inputs: dict[str, Any]) -> Measurement:
+    """Runs a module of this package, with `inputs`, in a process of its own."""
+    inputs = {**inputs, "threads": arguments.threads}
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), *sys.path])}
 
     def measure() -> dict[str, Any]:
         process = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{module}", json.dumps(order)],
+            [sys.executable, "-m", f"benchmarks.{module}", json.dumps(inputs)],
             env=environment,
             stdout=subprocess.PIPE,
             text=True,
@@ -238,35 +254,47 @@ def _process(
     return measure
 
 
-def _measure(
-    name: str,
-    key: str,
-    ours: Callable[[], dict[str, Any]],
-    peer: Callable[[], dict[str, Any]] | None,
-    repeat: int,
-) -> dict[str, Any]:
-    """Runs ours and the peer in turn, and sums up."""
-    found, others = [], []
+def _wall_time(command: list[str], *, empty_cache: bool = False) -> Measurement:
+    """Measures the seconds of a whole process, with the user's graph cache or with an empty one."""
+
+    def measure() -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as empty:
+            environment = {**os.environ, **({"XDG_CACHE_HOME": empty} if empty_cache else {})}
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            started = time.perf_counter()
+            subprocess.run(command, env=environment, check=True, **quiet)
+            return {"seconds": time.perf_counter() - started}
+
+    return measure
+
+
+def _measure(case: Case, repeat: int) -> dict[str, Any]:
+    """Runs ours and the other program in turn, and summarises."""
+    ours, peers = [], []
     for _ in range(repeat):
-        found.append(ours())
-        if peer:
-            others.append(peer())
-    row = {"case": name, "figure": key, "runs": found, "peer_runs": others}
-    row |= {f"ours_{name}": value for name, value in _spread([run[key] for run in found]).items()}
-    if others:
-        row |= {f"peer_{n}": value for n, value in _spread([run[key] for run in others]).items()}
+        ours.append(case.ours())
+        if case.peer:
+            peers.append(case.peer())
+    figure = case.figure
+    row = {"case": case.name, "figure": figure, "runs": ours, "peer_runs": peers}
+    row |= {f"ours_{name}": value for name, value in _spread([r[figure] for r in ours]).items()}
+    if peers:
+        row |= {f"peer_{name}": v for name, v in _spread([r[figure] for r in peers]).items()}
         row["ratio"] = statistics.median(
-            mine[key] / theirs[key] for mine, theirs in zip(found, others, strict=True)
+            mine[figure] / theirs[figure] for mine, theirs in zip(ours, peers, strict=True)
         )
     return row
 
 
-def _share(row: dict[str, Any], limits: dict[str, float]) -> None:
-    """Adds what part of the machine's limit the arithmetic of a case amounts to, and says it."""
+# The table.
+
+
+def _add_share(row: dict[str, Any], limits: dict[str, float]) -> None:
+    """Adds, and writes, the share of the machine's limit that the products of a case reach."""
     if "gflops" in row["runs"][0]:
         limit = limits[row["runs"][0].get("precision", "float32")]
         row["share_of_limit"] = statistics.median(run["gflops"] / limit for run in row["runs"])
-        _say(f"{row['case']:<30} {row['share_of_limit']:.0%} of the limit")
+        _write(f"{row['case']:<30} {row['share_of_limit']:.0%} of the limit")
 
 
 def _spread(values: list[float]) -> dict[str, float]:
@@ -301,7 +329,7 @@ def _figures(row: dict[str, Any], whose: str) -> str:
     return f"{median:8.{digits}f} ({least:.{digits}f}–{most:.{digits}f})"
 
 
-def _say(text: str) -> None:
+def _write(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""What is measured: named configs, and the corpora they are measured on."""
+"""What is measured: configs, the corpora for them, and how many operations a model needs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# The model that the peers are given too: 9.4 M parameters, batches of 64 sentences.
+if TYPE_CHECKING:
+    from s2s_cli.config.schema import Config, ModelSettings
+    from s2s_cli.model.family import VocabSizes
+    from s2s_cli.text.store import TokenStore
+
+# The model that the other programs are given too: 9.4 M parameters, batches of 64 sentences.
 REFERENCE: dict[str, Any] = {
     "model": {
         "embedding": {"size": 256, "shared": True},
@@ -26,7 +31,7 @@ REFERENCE: dict[str, Any] = {
 
 
 def bare(units: int, batch_size: int) -> dict[str, Any]:
-    """Two LSTMs joined by their states and an output layer, as the PyTorch reference has them."""
+    """Two LSTMs joined by their states, and an output layer, as the PyTorch reference has them."""
     return {
         "model": {
             "embedding": {"size": 256},
@@ -45,24 +50,54 @@ def bare(units: int, batch_size: int) -> dict[str, Any]:
 BARE_SIZES = ((512, 64), (256, 32), (128, 32))
 
 
+def make_config(model: dict[str, Any], training: dict[str, Any]) -> Config:
+    """A config of these sections; its data are never read."""
+    from s2s_cli.config.schema import config_type
+
+    sections = {"data": {"train": {"tsv": "unused"}}, "model": model, "training": training}
+    return config_type().model_validate(sections)
+
+
+def operations(
+    settings: ModelSettings, sizes: VocabSizes, source_tokens: float, target_tokens: float
+) -> float:
+    """Floating-point operations of the matrix products of a forward pass.
+
+    The products of the attention and all elementwise arithmetic are left out, so shares of the
+    machine's limit are understated.
+    """
+    from s2s_cli.model.family import family_of
+
+    source, target = family_of(settings).products_per_token(settings, sizes)
+    return 2 * (source * source_tokens + target * target_tokens)
+
+
 def make_data(folder: Path, pairs: list[tuple[str, str]], tokenizer: dict[str, Any]) -> Path:
-    """A token store of these pairs, under one vocabulary for both sides."""
-    from s2s_cli.schema import Tokenizer
+    """Writes a token store of these pairs, under one vocabulary for both sides."""
+    from s2s_cli.config.schema import Tokenizer
     from s2s_cli.text.corpus import Pair
-    from s2s_cli.text.filters import Limits
+    from s2s_cli.text.filters import Filters
     from s2s_cli.text.store import build_store
-    from s2s_cli.text.tokenizer import learn
+    from s2s_cli.text.tokenizer import Tokenizers, learn
 
     folder.mkdir(parents=True)
     sentences = [sentence for pair in pairs for sentence in pair]
     config = Tokenizer.model_validate(tokenizer)
-    learned = learn(sentences, config, folder / "pieces.model", seed=1, threads=2)
-    rows = [Pair(source, target, 1.0, 0) for source, target in pairs]
-    build_store(
-        folder / "store", "benchmark", rows, learned, learned, limits=Limits(100), threads=2
-    )
-    (folder / "types.json").write_text(json.dumps(learned.size), encoding="utf-8")
+    learned = learn(sentences, config, folder / "tokenizer.model", seed=1, threads=2)
+    rows = [Pair(source, target) for source, target in pairs]
+    tokenizers = Tokenizers(learned, learned)
+    build_store(folder / "store", "benchmark", rows, tokenizers, filters=Filters(100), threads=2)
+    (folder / "vocab_size.json").write_text(json.dumps(learned.vocab_size), encoding="utf-8")
     return folder
+
+
+def open_data(folder: Path) -> tuple[TokenStore, int]:
+    """The token store that `make_data` wrote, and the size of its vocabulary."""
+    from s2s_cli.text.store import open_store
+
+    store = open_store(folder / "store", "benchmark")
+    assert store is not None, f"{folder} holds no benchmark data"
+    return store, json.loads((folder / "vocab_size.json").read_text(encoding="utf-8"))
 
 
 def captions(count: int = 29_000) -> Iterator[tuple[str, str]]:
@@ -77,12 +112,12 @@ def captions(count: int = 29_000) -> Iterator[tuple[str, str]]:
         yield " ".join(source), " ".join(target)
 
 
-def even(count: int = 12_800, types: int = 8_000) -> Iterator[tuple[str, str]]:
-    """Pairs of 15 words a side, so that every batch is of one shape and nothing is padded."""
+def equal_lengths(count: int = 12_800, words: int = 8_000) -> Iterator[tuple[str, str]]:
+    """Pairs of 15 words a side, so that all batches have one shape and no padding."""
     chooser = random.Random(1)
-    words = [f"w{number}" for number in range(types)]
+    names = [f"w{number}" for number in range(words)]
     for _ in range(count):
-        yield " ".join(chooser.choices(words, k=15)), " ".join(chooser.choices(words, k=15))
+        yield " ".join(chooser.choices(names, k=15)), " ".join(chooser.choices(names, k=15))
 
 
 def _word(chooser: random.Random) -> str:

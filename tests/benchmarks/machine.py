@@ -1,4 +1,4 @@
-"""What machine this is, and what it can do at most."""
+"""What machine this is, and how fast its matrix products can be."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def describe() -> dict[str, str]:
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    known = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+    known = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "avx_vnni", "amx_bf16")
     return {
         "processor": names[0] if names else platform.processor(),
         "cores": str(os.cpu_count()),
@@ -36,9 +36,9 @@ def describe() -> dict[str, str]:
 
 
 def peak_mib() -> float:
-    """The most memory that this process has held, MiB."""
+    """The largest memory that this process has had, MiB."""
     status = Path("/proc/self/status")
-    if status.is_file():  # getrusage goes back to before exec, to the process that forked
+    if status.is_file():  # getrusage counts the time before exec too, that of the parent process
         found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
         assert found
         return int(found[1]) / 1024
@@ -50,13 +50,13 @@ def limits() -> dict[str, float]:
     import tensorflow as tf
 
     from s2s_cli import runtime
-    from s2s_cli.model.quantized import QuantizedProduct
+    from s2s_cli.model.quantization import QuantizedProduct
 
     square = np.random.default_rng(0).normal(size=(SIZE, SIZE)).astype(np.float32)
     found = {"float32": _rate(lambda: square @ square)}
     for dtype in ("float32", "bfloat16"):
         matrix = tf.cast(square, dtype)
-        # One value is read back, so that the product is over when the clock is read.
+        # One value is read back, so that the product is finished when the clock is read.
         rate = _rate(lambda matrix=matrix: tf.matmul(matrix, matrix)[0, 0].numpy())
         found[dtype] = max(rate, found.get(dtype, 0.0))
     if runtime.has_int8():

@@ -1,7 +1,7 @@
-"""Other programs of the same shape, each run as its authors would run it.
+"""Other programs with a model of the same shape, each run as its authors would run it.
 
-`folder` is what was set up beforehand: OpenNMT-py with its prepared corpus and its
-checkpoint, and a PyTorch that the reference step runs on.
+`folder` is prepared beforehand: OpenNMT-py with its corpus and its checkpoint, and a PyTorch that
+runs the reference step.
 """
 
 from __future__ import annotations
@@ -15,59 +15,60 @@ from pathlib import Path
 
 
 def opennmt_training(folder: Path, steps: int) -> dict[str, float]:
-    """Target tokens a second, as it reports them itself; its first report is left out.
+    """Target tokens a second, as the program reports them; its first report is left out.
 
-    Its corpus is the one that it was prepared with; ours must be given the same.
+    It trains on the corpus that it was prepared with, which must be ours.
     """
     command = ["venv/bin/onmt_train", "-config", "lstm.yaml", "-train_steps", str(steps)]
     command += ["-valid_steps", str(10 * steps), "-save_checkpoint_steps", str(10 * steps)]
     command += ["-save_model", "benchmark"]
-    said = _run(command, folder)
-    rates = [float(rate) for rate in re.findall(r"/\s*(\d+) tok/s", said)]
+    printed = _run(command, folder)
+    rates = [float(rate) for rate in re.findall(r"/\s*(\d+) tok/s", printed)]
     return {"target_tokens_per_second": statistics.median(rates[1:])}
 
 
 def opennmt_decoding(
     folder: Path, checkpoint: str, source: Path, beam_size: int
 ) -> dict[str, float]:
-    """Sentences a second of `source`, in its pieces, from what it reports as its own time:
-    start-up is left out, and so is turning text into pieces and back."""
+    """Sentences a second of `source`, which is tokenised, in the time that the program reports.
+
+    That leaves out start-up, and turning text into tokens and back.
+    """
     command = ["venv/bin/onmt_translate", "-model", checkpoint, "-src", str(source.absolute())]
     command += ["-output", "benchmark.out", "-beam_size", str(beam_size), "-batch_size", "100"]
     command += ["-max_length", "60", "-report_time"]
-    said = _run(command, folder)
-    found = re.search(r"Total translation time \(s\): ([\d.]+)", said)
-    assert found, said[-2000:]
+    printed = _run(command, folder)
+    found = re.search(r"Total translation time \(s\): ([\d.]+)", printed)
+    assert found, printed[-2000:]
     with open(source, encoding="utf-8") as lines:
         return {"sentences_per_second": sum(1 for _ in lines) / float(found[1])}
 
 
 def torch_training(script: Path, python: Path, units: int, batch: int, precision: str) -> dict:
-    """Target tokens a second of the reference step at another size."""
+    """Target tokens a second of the PyTorch reference step, at another size."""
     program = re.sub(
         r"^TYPES, EMBED, UNITS, BATCH, LENGTH = .*$",
         f"TYPES, EMBED, UNITS, BATCH, LENGTH = 8000, 256, {units}, {batch}, 16",
         script.read_text(encoding="utf-8"),
         flags=re.MULTILINE,
     )
-    said = _run([str(python), "-c", program, precision], Path.cwd())
-    found = re.search(r"(\d+) target tokens/s", said)
-    assert found, said
+    printed = _run([str(python), "-c", program, precision], Path.cwd())
+    found = re.search(r"(\d+) target tokens/s", printed)
+    assert found, printed
     return {"target_tokens_per_second": float(found[1])}
 
 
 def tutorial_decoding(script: Path) -> dict[str, float]:
-    """Sentences a second of a `predict` a token, as the tutorials translate."""
-    found = re.search(
-        r"([\d.]+) sentences/s", _run([sys.executable, str(script.absolute())], Path.cwd())
-    )
-    assert found
+    """Sentences a second of a loop that calls `predict` for each token, as in the tutorials."""
+    printed = _run([sys.executable, str(script.absolute())], Path.cwd())
+    found = re.search(r"([\d.]+) sentences/s", printed)
+    assert found, printed
     return {"single_sentences_per_second": float(found[1])}
 
 
 def _run(command: list[str], folder: Path) -> str:
-    """What a program says on both streams."""
-    # OpenNMT-py's own checkpoint is a pickle, which PyTorch refuses unless told otherwise.
+    """What a program prints on both streams."""
+    # OpenNMT-py's checkpoint is a pickle, which PyTorch refuses unless it is allowed.
     environment = {**os.environ, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
     process = subprocess.run(
         command,

@@ -1,1 +1,1 @@
-"""What goes wrong with trainings, done on purpose: kills, stops, damaged files, a full disk."""
+"""Trainings that are killed, stopped, damaged, or run out of disk space, on purpose."""

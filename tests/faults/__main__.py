@@ -1,4 +1,4 @@
-"""`make faults`: what is done to trainings here, and what became of them, as a table."""
+"""`make faults`: disturbs trainings in many ways, and prints a table of the outcomes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DISKS = [16, 64, 96, 128, 160, 192, 256, 320, 384, 448, 512, 576, 640, 704, 768,
 
 
 def main() -> int:
-    """Does what the arguments ask for; 0 where nothing was lost, different, or a traceback."""
+    """Runs the requested kinds; returns 0 where nothing was lost or different, and no traceback."""
     parser = argparse.ArgumentParser(prog="make faults")
     parser.add_argument("--kills", type=int, default=200, help="signals at random moments")
     parser.add_argument(
@@ -26,48 +26,50 @@ def main() -> int:
     parser.add_argument("--disks", type=int, default=len(DISKS), help="sizes of full disks")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kinds", nargs="*", default=["operations", "damages", "disks", "kills"])
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     try:
-        fine = [_is_fine(*row) for row in _rows(asked, folder)]
+        fine = [_is_fine(*row) for row in _rows(arguments, folder)]
         return 0 if all(fine) else 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _rows(asked: argparse.Namespace, folder: Path):
-    """What was done, and the tally of it, as each is done."""
+def _rows(arguments: argparse.Namespace, folder: Path):
+    """The name of each kind of disturbance, and its tally, as soon as it is done."""
     import sentencepiece  # noqa: F401
     import tensorflow  # noqa: F401  imported once, and inherited by every fork
 
     config = write_files(folder / "files")
     undisturbed = folder / "undisturbed"
-    code, said = forked(["train", str(config), "--run", str(undisturbed)])
-    assert code == 0, said
+    code, text = forked(["train", str(config), "--run", str(undisturbed)])
+    assert code == 0, text
     expected = contents(undisturbed)
-    chooser = random.Random(asked.seed)
-    if "operations" in asked.kinds:
+    chooser = random.Random(arguments.seed)
+    if "operations" in arguments.kinds:
         yield (
             "ended at a change of the disk",
-            kills.at_file_operations(config, folder, expected, asked.operations),
+            kills.at_file_operations(config, folder, expected, arguments.operations),
         )
-    if "damages" in asked.kinds:
+    if "damages" in arguments.kinds:
         runs = damages.templates(config, folder)
-        tally, kinds = damages.damaged_runs(config, folder, runs, expected, asked.damages, chooser)
+        tally, kinds = damages.damaged_runs(
+            config, folder, runs, expected, arguments.damages, chooser
+        )
         tally.counts.update(kinds)
         yield "damaged", tally
-    if "disks" in asked.kinds:
-        yield "full disk", disk.full_disks(config, folder, expected, DISKS[: asked.disks])
+    if "disks" in arguments.kinds:
+        yield "full disk", disk.full_disks(config, folder, expected, DISKS[: arguments.disks])
         yield "read-only disk", disk.read_only(config, folder)
-    if "kills" in asked.kinds:
+    if "kills" in arguments.kinds:
         yield (
             "killed at random moments",
-            kills.at_random_moments(config, folder, expected, asked.kills, chooser),
+            kills.at_random_moments(config, folder, expected, arguments.kills, chooser),
         )
 
 
 def _is_fine(name: str, tally: Tally | None) -> bool:
-    """Prints what became of one kind; whether nothing of it was wrong."""
+    """Prints the tally of one kind; returns whether nothing was wrong."""
     if tally is None:
         print(f"{name:<32} not done: no disk can be mounted here", flush=True)
         return True

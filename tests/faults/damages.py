@@ -1,4 +1,4 @@
-"""Runs whose files are damaged, one a time, before they are used and go on."""
+"""Runs of which one file is damaged before they translate and resume."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 from faults.kills import end_at
 from faults.trial import Tally, forked
-from s2s_cli.run import Run
+from s2s_cli.runs.run import Run
 
-# Read by people alone: a run goes on, and translates, without them.
+# Read by people only: a run resumes and translates without them.
 REPORTS = ("translations",)
 # The change of the disk at which about half of a training is done.
 KILLED_AT = 260
@@ -24,29 +24,29 @@ def damaged_runs(
 ) -> tuple[Tally, Counter[str]]:  # fmt: skip
     """Damages copies of runs in `number` ways; also counts what was damaged, and how.
 
-    A damaged run must translate as before, or be refused with a message; and it must go
-    on to the same end as the undisturbed one.
+    A damaged run must translate as before, or be refused with a message; and it must resume
+    and end as the undisturbed one does.
     """
     tally, kinds = Tally(), Counter()
-    said_before = {template: _translations(template)[1] for template in templates}
+    translated_before = {template: _translations(template)[1] for template in templates}
     for index in range(number):
         template = templates[index % len(templates)]
         run = Path(shutil.copytree(template, folder / "damaged"))
         what = _damage(run, chooser)
         kinds[what.split(" of ")[0]] += 1
-        code, translations, said = _translations(run)[:3]
-        if code == 0 and translations != said_before[template]:
+        code, translations, stderr = _translations(run)[:3]
+        if code == 0 and translations != translated_before[template]:
             tally.wrong.append(f"{what}: other translations")
             tally.counts["different"] += 1
         tally.counts["translates" if code == 0 else "refused by translate"] += 1
-        _judge(tally, code in (0, 1) and "Traceback" not in said, f"{what}: translate: {said}")
-        code, said = forked(["train", str(config), "--run", str(run)])
-        _judge(tally, "Traceback" not in said, f"{what}: train: {said}")
+        _judge(tally, code in (0, 1) and "Traceback" not in stderr, f"{what}: translate: {stderr}")
+        code, stderr = forked(["train", str(config), "--run", str(run)])
+        _judge(tally, "Traceback" not in stderr, f"{what}: train: {stderr}")
         if code == 0:
             tally.compare(run, expected, what)
         else:
             tally.counts["lost"] += 1
-            tally.wrong.append(f"{what}: train ended with {code}: {said}")
+            tally.wrong.append(f"{what}: train ended with {code}: {stderr}")
         shutil.rmtree(run)
     return tally, kinds
 
@@ -58,11 +58,11 @@ def _judge(tally: Tally, is_right: bool, what: str) -> None:
 
 
 def _translations(run: Path) -> tuple[int, str, str]:
-    """Exit code, translations, and what was said on stderr."""
+    """Exit code, translations, and the text on stderr."""
     output = run.parent / "translations.txt"
     output.unlink(missing_ok=True)
-    code, said = forked(["translate", str(run), "-o", str(output), *SENTENCES])
-    return code, output.read_text() if output.exists() else "", said
+    code, stderr = forked(["translate", str(run), "-o", str(output), *SENTENCES])
+    return code, output.read_text() if output.exists() else "", stderr
 
 
 def _damage(run: Path, chooser: random.Random) -> str:
@@ -92,10 +92,10 @@ def _damage(run: Path, chooser: random.Random) -> str:
 
 
 def templates(config: Path, folder: Path) -> list[Path]:
-    """A run that has ended, and one that was killed on its way."""
+    """A finished run, and one that was killed in its training."""
     ended, killed = folder / "ended", folder / "killed"
-    code, said = forked(["train", str(config), "--run", str(ended)])
-    assert code == 0, said
+    code, stderr = forked(["train", str(config), "--run", str(ended)])
+    assert code == 0, stderr
     forked(["train", str(config), "--run", str(killed)], lambda: end_at(KILLED_AT))
     assert 2 <= len(Run(killed).checkpoints()) < len(Run(ended).checkpoints()) + 2
     return [ended, killed]

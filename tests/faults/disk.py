@@ -13,22 +13,22 @@ from faults.trial import Tally, forked
 def full_disks(
     config: Path, folder: Path, expected: dict[str, bytes], kilobytes: list[int]
 ) -> Tally | None:
-    """Trains on disks of a few kilobytes, makes room, and goes on; None where none can be mounted."""
+    """Trains on disks of a few kilobytes, makes room, and resumes; None where none can be mounted."""
     tally = Tally()
     for size in kilobytes:
         with _mounted(folder / f"disk-{size}", size) as disk:
             if disk is None:
                 return None
             arguments = ["train", str(config), "--run", str(disk / "run")]
-            code, said = forked(arguments)
-            is_told = code == 0 or (code == 1 and "No space left" in said)
+            code, stderr = forked(arguments)
+            has_message = code == 0 or (code == 1 and "No space left" in stderr)
             tally.counts["full"] += code == 1
             subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
-            again, said_again = forked(arguments)
-            if not is_told or again != 0 or "Traceback" in said + said_again:
+            again, stderr_again = forked(arguments)
+            if not has_message or again != 0 or "Traceback" in stderr + stderr_again:
                 tally.counts["lost"] += 1
                 tally.wrong.append(
-                    f"{size} KiB: {code}, {again}: {said[-600:]} {said_again[-300:]}"
+                    f"{size} KiB: {code}, {again}: {stderr[-600:]} {stderr_again[-300:]}"
                 )
             else:
                 tally.compare(disk / "run", expected, f"{size} KiB")
@@ -42,10 +42,10 @@ def read_only(config: Path, folder: Path) -> Tally | None:
         if disk is None:
             return None
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        code, said = forked(["train", str(config), "--run", str(disk / "run")])
-        tally.counts["told"] += 1
-        if code != 1 or "Read-only file system" not in said or "Traceback" in said:
-            tally.wrong.append(f"read-only: {code}: {said[-400:]}")
+        code, stderr = forked(["train", str(config), "--run", str(disk / "run")])
+        tally.counts["refused"] += 1
+        if code != 1 or "Read-only file system" not in stderr or "Traceback" in stderr:
+            tally.wrong.append(f"read-only: {code}: {stderr[-400:]}")
     return tally
 
 

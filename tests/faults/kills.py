@@ -47,37 +47,37 @@ def _one_life(
     kind = chooser.choice(SIGNALS)
     program = Fork.start(["train", str(config), "--run", str(run)])
     sent = 0.0
-    if longest < math.inf and program.goes_on_for(chooser.uniform(0.0, longest)):
+    if longest < math.inf and program.runs_for(chooser.uniform(0.0, longest)):
         os.kill(program.process, kind)
         sent = time.monotonic()
-    code, said = program.end()
+    code, stderr = program.end()
     if sent:
         tally.counts[kind.name] += 1
         if kind != signal.SIGKILL:
             tally.slowest_stop = max(tally.slowest_stop, time.monotonic() - sent)
     # A signal that comes before its handler is set ends the process by itself.
     allowed = {0, -kind} if kind == signal.SIGKILL else {0, 130, -kind}
-    if "Traceback" in said or code not in allowed:
+    if "Traceback" in stderr or code not in allowed:
         tally.counts["traceback"] += 1
-        tally.wrong.append(f"{kind.name}: exit code {code}: {said[-400:]!r}")
+        tally.wrong.append(f"{kind.name}: exit code {code}: {stderr[-400:]!r}")
     return code == 0
 
 
 def at_file_operations(config: Path, folder: Path, expected: dict[str, bytes], every: int) -> Tally:
-    """Ends a training at its n-th change of the disk, for every `every`-th n; then it goes on."""
+    """Ends a training at its n-th change of the disk, for every `every`-th n; then it resumes."""
     tally, number = Tally(), 1
     while True:
         run = folder / f"operation-{number}"
         arguments = ["train", str(config), "--run", str(run)]
-        code, said = forked(arguments, lambda number=number: end_at(number))
+        code, stderr = forked(arguments, lambda number=number: end_at(number))
         tally.counts["ended"] += code == KILLED
         is_last = code == 0
         if not is_last:
             code, again = forked(arguments)
-            said += again
-        if code != 0 or "Traceback" in said:
-            tally.counts["traceback" if "Traceback" in said else "lost"] += 1
-            tally.wrong.append(f"operation {number}: exit code {code}: {said[-400:]}")
+            stderr += again
+        if code != 0 or "Traceback" in stderr:
+            tally.counts["traceback" if "Traceback" in stderr else "lost"] += 1
+            tally.wrong.append(f"operation {number}: exit code {code}: {stderr[-400:]}")
         else:
             tally.compare(run, expected, run.name)
         shutil.rmtree(run)
@@ -87,7 +87,7 @@ def at_file_operations(config: Path, folder: Path, expected: dict[str, bytes], e
 
 
 def end_at(number: int) -> None:
-    """Makes the `number`-th change of the disk the last thing that this process does not do."""
+    """Ends this process in place of its `number`-th change of the disk."""
     left = number
 
     def counted(operation: Callable) -> Callable:

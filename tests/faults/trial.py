@@ -1,4 +1,4 @@
-"""One small training, what it comes to when nothing happens, and how another compares."""
+"""One small training, the outcome of an undisturbed one, and how another compares."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import h5py
-import numpy as np
 import yaml
 
-from s2s_cli.run import Run
+from s2s_cli.runs.run import Run
 
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 TIMES = {"seconds", "source_tokens_per_second", "target_tokens_per_second"}
@@ -91,33 +89,19 @@ def contents(run: Path) -> dict[str, bytes]:
         if pointed is None:
             continue
         found[name] = pointed.name.encode()
-        with np.load(pointed / "optimizer.npz") as optimizer:
-            found.update({f"{name}/{key}": optimizer[key].tobytes() for key in optimizer})
-        with h5py.File(pointed / "model.weights.h5") as file:
-            found.update(_weights(file, name))
-    for path in sorted((run / "translations").glob("step-*.txt")):
+        for file in ("model.safetensors", "optimizer.safetensors"):
+            found[f"{name}/{file}"] = (pointed / file).read_bytes()
+    for path in sorted((run / "translations").glob("step-*.jsonl")):
         found[path.name] = path.read_bytes()
     lines = opened.metrics_file.read_text(encoding="utf-8").splitlines()
-    kept = [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
-    found["metrics"] = json.dumps(kept).encode()
-    return found
-
-
-def _weights(file: h5py.File, prefix: str) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-
-    def visit(name: str, node: object) -> None:
-        # The seeds of dropout are set at each step, so those that are saved say nothing.
-        if isinstance(node, h5py.Dataset) and "seed_generator" not in name:
-            found[f"{prefix}/{name}"] = node[()].tobytes()
-
-    file.visititems(visit)
+    figures = [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
+    found["metrics"] = json.dumps(figures).encode()
     return found
 
 
 @dataclass
 class Fork:
-    """The program in a fork of this process, which has imported TensorFlow but not begun it."""
+    """The program in a fork of this process, which has imported TensorFlow but not started it."""
 
     process: int
     stderr: int
@@ -135,8 +119,8 @@ class Fork:
         os.close(writable)
         return cls(child, readable)
 
-    def goes_on_for(self, seconds: float) -> bool:
-        """Whether it has not ended after so many seconds."""
+    def runs_for(self, seconds: float) -> bool:
+        """Whether it still runs after so many seconds."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             if os.waitid(os.P_PID, self.process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
@@ -145,24 +129,24 @@ class Fork:
         return True
 
     def end(self) -> tuple[int, str]:
-        """Waits for its end; the exit code, and what it said on stderr."""
-        with os.fdopen(self.stderr, encoding="utf-8", errors="replace") as said:
-            text = said.read()
+        """Waits for its end; the exit code, and its text on stderr."""
+        with os.fdopen(self.stderr, encoding="utf-8", errors="replace") as stderr:
+            text = stderr.read()
         return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1]), text
 
 
 def forked(arguments: list[str], before: Callable[[], None] = lambda: None) -> tuple[int, str]:
-    """Runs the program in a fork to its end: the exit code, and what it said on stderr."""
+    """Runs the program in a fork to its end; the exit code, and its text on stderr."""
     return Fork.start(arguments, before).end()
 
 
 def _run(arguments: list[str], before: Callable[[], None]) -> int:
-    from s2s_cli.cli import main
+    from s2s_cli.__main__ import run
 
     sys.argv = ["s2s", *arguments]
     try:
         before()
-        main()
+        run()
     except SystemExit as ended:
         return int(ended.code or 0)
     except BaseException:

@@ -1,1 +1,1 @@
-"""Coverage-guided fuzzing of what reads files from anywhere."""
+"""Readers of files from elsewhere, given millions of mutated inputs; run by `make fuzz`."""

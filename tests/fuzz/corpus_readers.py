@@ -6,12 +6,12 @@ import gzip
 
 import atheris
 
-with atheris.instrument_imports(include=["s2s_cli.text.corpus", "s2s_cli.schema.data"]):
-    from s2s_cli.text.corpus import read_pairs
+with atheris.instrument_imports(include=["s2s_cli.text.corpus", "s2s_cli.config.schema.data"]):
+    from s2s_cli.text.corpus import read_pairs, read_rows
 
 from fuzz.harness import fuzz, scratch
+from s2s_cli.config.schema import Files
 from s2s_cli.errors import DataError
-from s2s_cli.schema import Files
 
 TEXTS = [
     b"a\tb\nc\td\n", b"\xef\xbb\xbfa\tb\t0.5\r\n", b"a\nb\n--\nc\nd\n", b"a\xff\tb\n", b"\n\n--\n",
@@ -36,9 +36,12 @@ def main() -> None:
             path = folder / f"pairs.tsv{end}"
             path.write_bytes(content)
             files = Files(tsv=str(path), third_column="ignore" if how & 4 else "weight")
+        problems = [problem for row in read_rows(files) for problem in row.problems]
+        assert all(problem.place and problem.message for problem in problems)
         for pair in read_pairs(files):
             assert pair.source or pair.target
             assert "\n" not in pair.source + pair.target and pair.weight >= 0
+        assert not problems
 
     plain = [bytes([how]) + text for text in TEXTS for how in (0, 2, 4)]
     packed = [bytes([how]) + gzip.compress(text, mtime=0) for text in TEXTS for how in (1, 3)]

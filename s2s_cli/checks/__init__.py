@@ -1,0 +1,1 @@
+"""Finds what is wrong with a corpus before it is trained on."""

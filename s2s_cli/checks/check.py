@@ -1,0 +1,89 @@
+"""`s2s check`: what is wrong with the corpora of a config, and what training would do about it."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from s2s_cli.checks import findings
+from s2s_cli.checks.findings import Collector, Report, Split
+from s2s_cli.checks.inspection import LineInspector, PairInspector, PlacedPair
+from s2s_cli.checks.repeats import SeenTexts
+from s2s_cli.config.schema import Config, Files
+from s2s_cli.errors import DataError
+from s2s_cli.text.corpus import is_held_out, sentences, training_pairs
+from s2s_cli.text.filters import IDENTICAL, UNEVEN, Filters
+from s2s_cli.text.tokenizer import Tokenizers, learn
+
+
+def check(config: Config, test: Files | None, *, threads: int) -> Report:
+    """Reads every corpus of the config and a test set; reports problems instead of raising them."""
+    data = config.data
+    collector = Collector(_outcomes(config))
+    tokenizers = _learn_tokenizers(config, collector, threads)
+    splits = {name: Split(name) for name in ("training", "validation", "test")}
+    lines = LineInspector(collector, is_word_level=config.tokenizer.type == "word")
+    inspector = PairInspector(
+        collector, Filters.from_settings(data), tokenizers, threads, SeenTexts(), SeenTexts()
+    )
+    inspector.inspect(_training_pairs(config, lines, splits))
+    others = [("validation", data.validation), ("test", test)]
+    for name, files in others:
+        if files is not None and files.paths:
+            inspector.inspect((splits[name], placed) for placed in lines.pairs(files, name))
+    names = ["training", *(name for name, files in others if files is not None)]
+    for name in names:
+        if splits[name].used == 0 and not collector.has_failed(name):
+            collector.add_message(name, findings.NO_PAIRS, name, "no pair is left to use")
+    found = collector.findings(names)
+    return Report(
+        tuple(splits[name] for name in names),
+        found,
+        passes=not any(finding.fails for finding in found),
+    )
+
+
+def _outcomes(config: Config) -> dict[str, str]:
+    """Outcomes that depend on the config, by name of the kind of finding."""
+    outcomes = {}
+    if config.data.max_length_ratio is not None:
+        outcomes[UNEVEN.name] = findings.LEFT_OUT
+    if config.data.drop_identical:
+        outcomes[IDENTICAL.name] = findings.LEFT_OUT
+    return outcomes
+
+
+def _training_pairs(
+    config: Config, lines: LineInspector, splits: dict[str, Split]
+) -> Iterator[tuple[Split, PlacedPair]]:
+    """The pairs of the training files; those that a fraction holds out are of validation."""
+    fraction = config.data.validation.fraction if config.data.validation else None
+    for index, corpus in enumerate(config.data.train):
+        for placed in lines.pairs(corpus, "training", index):
+            source, seed = placed.pair.source, config.training.seed
+            is_out = fraction is not None and is_held_out(source, seed, fraction)
+            yield splits["validation" if is_out else "training"], placed
+
+
+def _learn_tokenizers(config: Config, collector: Collector, threads: int) -> Tokenizers | None:
+    """The tokenizers that training would learn, from the pairs that can be read."""
+    sides = ("shared",) if config.tokenizer.shared else ("source", "target")
+    learned = []
+    for side in sides:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{side}.model"
+            seed = config.training.seed
+            text = sentences(training_pairs(config.data, seed, skip_problems=True), side)
+            first = next(text, None)
+            if first is None:
+                return None
+            text = itertools.chain([first], text)
+            try:
+                learned.append(learn(text, config.tokenizer, path, seed=seed, threads=threads))
+            except DataError as error:
+                place = f"tokenizer ({side})"
+                collector.add_message("training", findings.NO_TOKENIZER, place, error.message)
+                return None
+    return Tokenizers(learned[0], learned[-1])

@@ -1,0 +1,213 @@
+"""Inspects the rows of corpora, first as lines of text and then as sentence pairs."""
+
+from __future__ import annotations
+
+import codecs
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from s2s_cli.checks import findings
+from s2s_cli.checks.alignment import ShiftDetector
+from s2s_cli.checks.findings import KIND_BY_NAME, Collector, Kind, Split
+from s2s_cli.checks.repeats import SeenTexts
+from s2s_cli.config.schema import Files
+from s2s_cli.text.corpus import INVALID_UTF8, Pair, Problem, Row, bare_line, read_rows
+from s2s_cli.text.filters import TOO_LONG, Filters
+from s2s_cli.text.tokenizer import JOINER, UNK, Tokenizers
+
+CHUNK = 5_000
+# Where no limit is set, a ratio of lengths in tokens above which a pair is reported.
+UNUSUAL_RATIO = 5.0
+# Control characters but the tab, the soft hyphen, zero-width characters but the joiners
+# (U+200C, U+200D), marks of direction, invisible operators, and a byte order mark.
+CONTROL = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069"
+    "\ufeff\ufff9-\ufffb]"
+)
+# What "surrogateescape" makes of bytes that are not UTF-8.
+NOT_UTF8 = re.compile("[\udc80-\udcff]")
+SPECIAL = "<s>|</s>|<pad>|<unk>|\u2581"
+
+
+class PlacedPair(NamedTuple):
+    """A sentence pair and where it is in its files."""
+
+    pair: Pair
+    files: Files
+    number: int
+
+    @property
+    def source_place(self) -> str:
+        """file:line of the source."""
+        return f"{_source_path(self.files)}:{self.number}"
+
+    @property
+    def target_place(self) -> str:
+        """file:line of the target."""
+        return f"{_target_path(self.files)}:{self.number}"
+
+
+class LineInspector:
+    """Reports what is wrong with the lines of corpora, and returns their pairs."""
+
+    def __init__(self, collector: Collector, *, is_word_level: bool):
+        self._collector = collector
+        self._special = re.compile(SPECIAL + (f"|{JOINER}" if is_word_level else ""))
+
+    def pairs(self, files: Files, split: str, index: int = 0) -> Iterator[PlacedPair]:
+        """Every pair of a corpus that can be read and has text."""
+        shifts = ShiftDetector()
+        for row in read_rows(files, index):
+            for problem in row.problems:
+                self._add_problem(split, problem)
+            for raw, path in zip(row.raw, files.paths, strict=False):
+                self._inspect_line(raw, path, row.number, split, is_tsv=files.tsv is not None)
+            if row.raw and not files.tsv:
+                shifts.add(*_sides(row))
+            if row.pair is None:
+                continue
+            if row.pair.source or row.pair.target:
+                yield PlacedPair(row.pair, files, row.number)
+            else:
+                place = f"{_source_path(files)}:{row.number}"
+                self._collector.add(split, findings.EMPTY_LINE, place, "")
+        for shift in shifts.shifts:
+            if shift.offset:
+                self._collector.add_message(
+                    split,
+                    findings.SHIFT,
+                    f"{files.source}:{shift.line}",
+                    f"from about here on, line i belongs to line i{shift.offset:+d} of {files.target}",
+                )
+
+    def _add_problem(self, split: str, problem: Problem) -> None:
+        kind = KIND_BY_NAME[problem.kind]
+        if problem.text is None:
+            self._collector.add_message(split, kind, problem.place, problem.message)
+            return
+        bad_byte = NOT_UTF8.search(problem.text) if problem.kind == INVALID_UTF8 else None
+        at = bad_byte.start() if bad_byte else 0
+        self._collector.add(split, kind, problem.place, problem.text, at=at)
+
+    def _inspect_line(
+        self, raw: bytes, path: str, number: int, split: str, *, is_tsv: bool
+    ) -> None:
+        text = bare_line(raw, number).decode("utf-8", "surrogateescape")
+        if not is_tsv:
+            text = text.strip()
+        place = f"{path}:{number}"
+        if number == 1 and raw.startswith(codecs.BOM_UTF8):
+            self._collector.add(split, findings.BOM_AT_START, place, text)
+        if raw.removesuffix(b"\n").endswith(b"\r"):
+            self._collector.add(split, findings.CARRIAGE_RETURN, place, text)
+        if not is_tsv and "\t" in text:
+            self._collector.add(split, findings.TAB_INSIDE, place, text, at=text.index("\t"))
+        if NOT_UTF8.search(text):
+            return
+        for kind, pattern in (
+            (findings.CONTROL, CONTROL),
+            (findings.SPECIAL_TOKEN, self._special),
+        ):
+            if found := pattern.search(text):
+                self._collector.add(split, kind, place, text, at=found.start())
+
+
+def _sides(row: Row) -> tuple[str, str]:
+    """The texts of a row of parallel files, whether it can be read or not."""
+    if row.pair is not None:
+        return row.pair.source, row.pair.target
+    source, target = (bare_line(raw, row.number).decode("utf-8", "replace") for raw in row.raw)
+    return source.strip(), target.strip()
+
+
+def _source_path(files: Files) -> str:
+    return str(files.tsv or files.source)
+
+
+def _target_path(files: Files) -> str:
+    return str(files.tsv or files.target)
+
+
+@dataclass(frozen=True)
+class PairInspector:
+    """Reports on pairs: by their lengths in tokens, and by what was read before.
+
+    Without tokenizers, lengths are not known and not judged. The training pairs must be
+    inspected first, as other splits are compared with them.
+    """
+
+    collector: Collector
+    filters: Filters
+    tokenizers: Tokenizers | None
+    threads: int
+    seen_pairs: SeenTexts
+    seen_sources: SeenTexts
+
+    def inspect(self, pairs: Iterable[tuple[Split, PlacedPair]]) -> None:
+        """Inspects pairs, each with its split, and counts them there."""
+        remaining = iter(pairs)
+        while chunk := list(itertools.islice(remaining, CHUNK)):
+            by_split: dict[str, list[PlacedPair]] = {}
+            splits = {split.name: split for split, _ in chunk}
+            for split, placed in chunk:
+                by_split.setdefault(split.name, []).append(placed)
+            for name, some in by_split.items():
+                splits[name].read += len(some)
+                self._inspect_lengths(splits[name], some)
+                self._find_repeats(name, some)
+
+    def _inspect_lengths(self, split: Split, pairs: list[PlacedPair]) -> None:
+        sources, targets = self._encoded(pairs)
+        reported = replace(
+            self.filters,
+            max_length_ratio=self.filters.max_length_ratio or UNUSUAL_RATIO,
+            drop_identical=True,
+        )
+        for placed, source, target in zip(pairs, sources, targets, strict=True):
+            lengths = len(source), len(target)
+            reason = reported.reason(placed.pair, *lengths)
+            if reason is not None:
+                # The side at fault: the longer one if too long, else the shorter one.
+                is_source = (lengths[0] > lengths[1]) == (reason == TOO_LONG)
+                place = placed.source_place if is_source else placed.target_place
+                self.collector.add(split.name, KIND_BY_NAME[reason.name], place, *placed.pair[:2])
+            left_out = self.filters.reason(placed.pair, *lengths)
+            if left_out is not None and split.name != "test":
+                split.left_out[left_out.name] = split.left_out.get(left_out.name, 0) + 1
+                continue
+            split.used += 1
+            split.source_tokens += lengths[0]
+            split.target_tokens += lengths[1]
+            split.source_unknown += source.count(UNK)
+            split.target_unknown += target.count(UNK)
+
+    def _encoded(self, pairs: list[PlacedPair]) -> tuple[list[list[int]], list[list[int]]]:
+        """Ids of both sides; without tokenizers, one token for any text that is not empty."""
+        sources = [placed.pair.source for placed in pairs]
+        targets = [placed.pair.target for placed in pairs]
+        if self.tokenizers is None:
+            return [[0] * bool(text) for text in sources], [[0] * bool(text) for text in targets]
+        return (
+            self.tokenizers.source.encode(sources, self.threads),
+            self.tokenizers.target.encode(targets, self.threads),
+        )
+
+    def _find_repeats(self, split: str, pairs: list[PlacedPair]) -> None:
+        full = [placed for placed in pairs if placed.pair.source and placed.pair.target]
+        sources = [placed.pair.source for placed in full]
+        texts = [f"{placed.pair.source}\t{placed.pair.target}" for placed in full]
+        found: list[tuple[Kind, Iterable[bool]]]
+        if split == "training":
+            self.seen_sources.add(sources)
+            found = [(findings.DUPLICATE, self.seen_pairs.add(texts))]
+        else:
+            found = [
+                (findings.SOURCE_OVERLAP, self.seen_sources.contains(sources)),
+                (findings.PAIR_OVERLAP, self.seen_pairs.contains(texts)),
+            ]
+        for kind, is_found in found:
+            for placed in itertools.compress(full, is_found):
+                self.collector.add(split, kind, placed.source_place, *placed.pair[:2])

@@ -1,0 +1,115 @@
+"""Arguments and options that commands share, and options made from a section of the schema."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic.fields import FieldInfo
+
+from s2s_cli.config.annotations import bounds, choices_in, default_text, value_type
+from s2s_cli.config.schema import Section
+from s2s_cli.config.yaml_values import parse_yaml
+
+Command = Callable[..., None]
+
+DECODING_PANEL = "Decoding (defaults of a new config; a run may have others)"
+
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="A YAML file; `s2s init` writes one.")
+]
+RunDirectory = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Directory of a trained run, such as runs/NAME.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a setting of the config, such as training.seed=2. Repeatable.",
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="Processor threads to use.", show_default="all"),
+]
+Checkpoint = Annotated[
+    str,
+    typer.Option(
+        "--checkpoint",
+        metavar="<best|latest|N>",
+        help="Checkpoint to use: the best, the latest, or that of step N.",
+    ),
+]
+
+
+def thread_count(threads: int | None) -> int:
+    """The value of --threads, or all threads of the processor."""
+    return threads or os.cpu_count() or 1
+
+
+def with_section_options(
+    section: type[Section],
+    panel: str,
+    *,
+    only: Collection[str] | None = None,
+    without: Collection[str] = (),
+) -> Callable[[Command], Command]:
+    """Gives a command an option for each setting of `section`, or for some of them.
+
+    The command must have a last parameter `overrides`, a dictionary. It receives the values that
+    were given, read as YAML, by name of the setting. The schema has yet to validate them.
+    """
+    names = [
+        name
+        for name in section.model_fields
+        if name not in without and (only is None or name in only)
+    ]
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(**arguments: Any) -> None:
+            given = {name: arguments.pop(name) for name in names}
+            overrides = {
+                name: _value(name, text) for name, text in given.items() if text is not None
+            }
+            command(**arguments, overrides=overrides)
+
+        parameters = list(inspect.signature(command, eval_str=True).parameters.values())
+        assert parameters.pop().name == "overrides"
+        parameters += [_parameter(name, section.model_fields[name], panel) for name in names]
+        # Typer reads both.
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run
+
+    return decorate
+
+
+def _value(name: str, text: str) -> Any:
+    value, _ = parse_yaml(text, option_name(name))
+    return text if value is None else value
+
+
+def _parameter(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
+    limits = f" [{' and '.join(bounds(field))}]" if bounds(field) else ""
+    option = typer.Option(
+        option_name(name),
+        metavar=f"<{value_type(field)}>{limits}",
+        help=" ".join((field.description or "").split()),
+        show_default=default_text(field),
+        rich_help_panel=panel,
+        autocompletion=lambda: choices_in(field.annotation),
+    )
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return inspect.Parameter(name, kind, default=None, annotation=Annotated[str | None, option])
+
+
+def option_name(setting: str) -> str:
+    """The option for a setting: its name with hyphens."""
+    return "--" + setting.replace("_", "-")

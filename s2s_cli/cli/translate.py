@@ -1,0 +1,156 @@
+"""`s2s translate`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from s2s_cli.cli import console, options
+from s2s_cli.cli.process import start_tensorflow
+from s2s_cli.config.schema import Decoding
+from s2s_cli.errors import ConfigError, S2SError
+
+if TYPE_CHECKING:
+    from s2s_cli.cli.output import InputWarnings, Layout
+    from s2s_cli.decoding.translator import Translator
+
+ERRORS = ("replace", "strict")
+
+
+@options.with_section_options(Decoding, options.DECODING_PANEL)
+def translate(
+    run: options.RunDirectory,
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TEXT]...", help="Sentences; write -- before those that begin with -."
+        ),
+    ] = None,
+    input_file: Annotated[
+        str | None,
+        typer.Option(
+            "-i", "--input", help="File with one sentence a line; - is stdin.", show_default="-"
+        ),
+    ] = None,
+    output_file: Annotated[
+        str, typer.Option("-o", "--output", help="File to write; - is stdout.")
+    ] = "-",
+    errors: Annotated[
+        str,
+        typer.Option(
+            "--errors",
+            metavar="<replace|strict>",
+            help="Where input is not UTF-8: replace it by U+FFFD, or stop.",
+            autocompletion=lambda: list(ERRORS),
+        ),
+    ] = "replace",
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Write the score of each translation.")
+    ] = False,
+    alignments: Annotated[
+        bool,
+        typer.Option(
+            "--alignments",
+            help="Write i-j for each token j of a translation and the source token i with its most"
+            " attention.",
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write a JSON object a line.")] = False,
+    checkpoint: options.Checkpoint = "best",
+    threads: options.Threads = None,
+    overrides: dict[str, Any] | None = None,
+) -> None:
+    """Translate sentences, a file, or stdin: one line out for every line in."""
+    from s2s_cli.config.load import override_decoding
+    from s2s_cli.runs.run import Run
+
+    if text and input_file is not None:
+        raise ConfigError(
+            "TEXT and --input exclude each other.", "Give sentences, or a file with --input."
+        )
+    if errors not in ERRORS:
+        raise ConfigError(
+            f"--errors is {errors!r}; choose from {', '.join(ERRORS)}.",
+            "replace puts U+FFFD where the input is not UTF-8; strict stops there.",
+        )
+    _require_folder(output_file)
+    directory = Run(run)
+    decoding = override_decoding(directory.config(), **(overrides or {}))
+    directory.find_checkpoint(checkpoint)
+    start_tensorflow(threads)
+    from s2s_cli.cli.output import InputWarnings, Layout, line_count, read_sentences
+    from s2s_cli.decoding.translator import CHUNK, Translator
+    from s2s_cli.files import output
+
+    translator = Translator.from_run(directory, checkpoint, decoding)
+    layout = Layout(
+        scores=scores, alignments=alignments, n_best=decoding.n_best > 1, as_json=as_json
+    )
+    warnings = InputWarnings()
+    path = "-" if input_file is None else input_file
+    is_typed = not text and path == "-" and sys.stdin.isatty()
+    is_strict = errors == "strict"
+    sentences = read_sentences(path, text or (), "strict" if is_strict else "replace", warnings)
+    total = len(text) if text else line_count(path)
+    # A bar would be mixed with translations that are written to the same terminal.
+    shows_progress = not is_typed and (output_file != "-" or not sys.stdout.isatty())
+    with (
+        output(output_file) as file,
+        console.Meter("translating", total, "line", show=shows_progress) as meter,
+    ):
+        lines = translated_lines(
+            translator,
+            console.prompt_lines() if is_typed else sentences,
+            layout,
+            warnings,
+            chunk=1 if is_typed else CHUNK,
+            on_batch=meter.add,
+        )
+        for line in lines:
+            file.write(line + "\n")
+            if is_typed:
+                file.flush()
+    used = translator.decoding
+    for sentence in warnings.sentences(used.max_source_length, used.long_sources):
+        console.warn(sentence)
+
+
+def _require_folder(output_file: str) -> None:
+    """Raises S2SError where the folder of the output is missing, before anything is translated."""
+    folder = Path(os.path.realpath(output_file)).parent
+    if output_file != "-" and not folder.is_dir():
+        raise S2SError(
+            f"{folder}: there is no such folder, so {output_file} cannot be written.",
+            "Make the folder, or name another file with --output.",
+        )
+
+
+def translated_lines(
+    translator: Translator,
+    sentences: Iterable[str],
+    layout: Layout,
+    warnings: InputWarnings,
+    *,
+    chunk: int,
+    on_batch: Callable[[int], None],
+) -> Iterator[str]:
+    """The output lines of each sentence, in order; `chunk` sentences are read at a time.
+
+    Sources that are too long are added to `warnings`. Raises S2SError where memory is too short.
+    """
+    try:
+        for number, found in enumerate(translator.translate_iter(sentences, on_batch, chunk=chunk)):
+            if found[0].is_long:
+                warnings.too_long.append(number + 1)
+            yield from layout.lines(number, found)
+    except MemoryError:
+        raise S2SError(
+            f"memory is too short to translate {translator.decoding.batch_size} sentences at"
+            f" once, each of up to {translator.decoding.max_source_length} tokens.",
+            "Lower --batch-size, --beam-size or --max-source-length.",
+        ) from None

@@ -1,1 +1,0 @@
-"""One module a command: it composes the stages and yields what happened."""

@@ -1,0 +1,62 @@
+"""The config: every setting with its type, default, bounds and meaning.
+
+A default is written here and nowhere else. The attribute docstrings are the help of command-line
+options and the descriptions in `s2s schema` and in docs/settings.md.
+"""
+
+from s2s_cli.config.schema.config import (
+    FAMILIES,
+    Config,
+    ResolvedConfig,
+    config_type,
+    resolved_config_type,
+)
+from s2s_cli.config.schema.data import Corpus, Data, Files, Validation
+from s2s_cli.config.schema.decoding import MAX_CANDIDATES, Decoding
+from s2s_cli.config.schema.model import (
+    Embedding,
+    Initializer,
+    InitializerName,
+    ModelSettings,
+    SideFiles,
+)
+from s2s_cli.config.schema.optimizer import Optimizer, OptimizerName
+from s2s_cli.config.schema.recurrent import Decoder, Encoder, RecurrentModel
+from s2s_cli.config.schema.run import RUN_FORMAT, FileFingerprint, Resolved
+from s2s_cli.config.schema.section import MisfitError, OnResume, Section
+from s2s_cli.config.schema.tokenizer import Tokenizer
+from s2s_cli.config.schema.training import EarlyStopping, Schedule, Training
+
+__all__ = [
+    "FAMILIES",
+    "MAX_CANDIDATES",
+    "RUN_FORMAT",
+    "Config",
+    "Corpus",
+    "Data",
+    "Decoder",
+    "Decoding",
+    "EarlyStopping",
+    "Embedding",
+    "Encoder",
+    "FileFingerprint",
+    "Files",
+    "Initializer",
+    "InitializerName",
+    "MisfitError",
+    "ModelSettings",
+    "OnResume",
+    "Optimizer",
+    "OptimizerName",
+    "RecurrentModel",
+    "Resolved",
+    "ResolvedConfig",
+    "Schedule",
+    "Section",
+    "SideFiles",
+    "Tokenizer",
+    "Training",
+    "Validation",
+    "config_type",
+    "resolved_config_type",
+]

@@ -1,0 +1,69 @@
+"""The section `model` of the recurrent family: LSTM and GRU encoder-decoders."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import model_validator
+
+from s2s_cli.config.schema.model import ModelSettings
+from s2s_cli.config.schema.section import Count, Fraction, MisfitError, OnResume, Section
+
+
+class Encoder(Section):
+    """The recurrent encoder."""
+
+    layers: Count = 1
+    """Recurrent layers. All but the first have a residual connection."""
+    units: Count = 256
+    """Units of a layer in one direction."""
+    bidirectional: bool = True
+    """Read the source in both directions and concatenate the outputs."""
+
+    @property
+    def width(self) -> int:
+        """Size of an encoder output vector."""
+        return self.units * (2 if self.bidirectional else 1)
+
+
+class Decoder(Section):
+    """The recurrent decoder."""
+
+    layers: Count = 1
+    """Recurrent layers. All but the first have a residual connection."""
+    units: Count = 512
+    """Units of a layer."""
+    attention: Literal["none", "dot", "general", "additive"] = "general"
+    """Attention scores: Luong's `dot` and `general` (https://arxiv.org/abs/1508.04025), Bahdanau's
+    `additive` (https://arxiv.org/abs/1409.0473), or no attention."""
+    initial_state: Literal["last", "mean"] = "last"
+    """What the decoder's initial state is computed from: the encoder's last states, or the mean of
+    its outputs."""
+
+
+class RecurrentModel(ModelSettings):
+    """A recurrent encoder-decoder with attention."""
+
+    family: ClassVar[str] = "s2s_cli.model.recurrent"
+
+    architecture: Literal["lstm", "gru"] = "lstm"
+    """Kind of recurrent layer in encoder and decoder."""
+    encoder: Encoder = Encoder()
+    """The recurrent encoder."""
+    decoder: Decoder = Decoder()
+    """The recurrent decoder."""
+    dropout: Annotated[Fraction, OnResume.FORCE] = 0.3
+    """Share of activations that are set to zero in training: of embeddings, between layers, and
+    before the output layer."""
+
+    @model_validator(mode="after")
+    def _widths_fit(self) -> RecurrentModel:
+        if self.decoder.attention == "dot" and self.encoder.width != self.decoder.units:
+            raise MisfitError(
+                (
+                    "decoder.attention",
+                    f"dot compares vectors of one size, but the encoder gives {self.encoder.width}"
+                    f" and the decoder {self.decoder.units}; choose general or additive",
+                )
+            )
+        return self

@@ -1,0 +1,63 @@
+"""Dropout whose draws follow from (seed, step, layer, row of the global batch).
+
+So sub-batches and replicas, which take some rows of a batch each, draw what one device would
+draw for the whole batch, in every precision, and a resumed training draws what it would have
+drawn. Keras's layer draws from a generator, in the precision of its inputs: from one seed,
+bfloat16 drops other values than float32, and 0.305 of them instead of 0.3.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+Tensor = Any
+# The counter-based generator of https://doi.org/10.1145/2063384.2063405, as TensorFlow numbers it.
+PHILOX = 1
+# What one count of the generator gives: four numbers of 32 bits, a 16-bit draw in each half.
+DRAWS_PER_COUNT = 8
+
+
+@dataclass(frozen=True)
+class DropoutDraws:
+    """The random draws of one step, for the rows of a batch from `first_row` on.
+
+    `step` and `first_row` are scalar tensors, int64. All parts of a batch must be padded to
+    the same width.
+    """
+
+    seed: int
+    step: Tensor
+    first_row: Tensor
+
+    def dropout(self, name: str, rate: float) -> Callable[[Tensor], Tensor]:
+        """The dropout layer `name`: a function of inputs (B,…) of any float dtype."""
+        if rate == 0:
+            return lambda inputs: inputs
+
+        def drop(inputs: Tensor) -> Tensor:
+            drawn = tf.reshape(self._draw(name, tf.shape(inputs)), tf.shape(inputs))
+            keep = drawn >= round(rate * (1 << 16))
+            return tf.where(keep, inputs / (1 - rate), tf.zeros([], inputs.dtype))
+
+        return drop
+
+    def _draw(self, name: str, shape: Tensor) -> Tensor:
+        """A draw of 16 bits for each value of a tensor of this shape, (B, values of a row) uint16."""
+        rows, values = shape[0], tf.reduce_prod(shape[1:])
+        counts = -(-values // DRAWS_PER_COUNT)
+        digest = hashlib.blake2b(f"{self.seed}\t{name}".encode(), digest_size=8).digest()
+        counter = tf.stack([self.first_row * tf.cast(counts, tf.int64), self.step])
+        drawn = tf.raw_ops.StatelessRandomUniformFullIntV2(
+            shape=tf.stack([rows, counts * DRAWS_PER_COUNT // 2]),
+            key=tf.constant([int.from_bytes(digest, "big")], tf.uint64),
+            counter=tf.cast(counter, tf.uint64),
+            alg=PHILOX,
+            dtype=tf.uint32,
+        )
+        bits = tf.reshape(tf.bitcast(drawn, tf.uint16), [rows, counts * DRAWS_PER_COUNT])
+        return bits[:, :values]

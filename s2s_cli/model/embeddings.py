@@ -1,0 +1,190 @@
+"""Embedding tables, the output layer that may share one, and initial values from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from s2s_cli.config.schema import Embedding, Initializer, SideFiles
+from s2s_cli.errors import ConfigError, DataError
+from s2s_cli.model.family import Tensor, VocabSizes
+from s2s_cli.model.layer_factory import LayerFactory
+from s2s_cli.model.quantization import QuantizedProduct, numpy_values
+from s2s_cli.text.corpus import read_lines
+from s2s_cli.text.tokenizer import JOINER, SPECIAL_TOKENS, Tokenizers
+
+WORD_START = "\u2581"  # SentencePiece's mark for the white space before a word
+
+
+def make_embeddings(
+    settings: Embedding, sizes: VocabSizes, factory: LayerFactory
+) -> tuple[keras.Layer, keras.Layer]:
+    """The source and the target table; the same layer twice where they are shared."""
+
+    def table(name: str, vocab_size: int, *, tied: bool) -> keras.Layer:
+        kind = layers.ReversibleEmbedding if tied else layers.Embedding
+        initializer = _make_initializer(settings.initializer)
+        return kind(
+            vocab_size,
+            settings.size,
+            embeddings_initializer=factory.initializer(initializer, f"{name}/embeddings"),
+            trainable=settings.trainable,
+            dtype=factory.policy,
+            name=name,
+        )
+
+    if settings.shared:
+        shared = table("embedding", sizes.target, tied=settings.tied)
+        return shared, shared
+    source = table("source_embedding", sizes.source, tied=False)
+    return source, table("target_embedding", sizes.target, tied=settings.tied)
+
+
+def make_output(
+    target_embedding: keras.Layer, settings: Embedding, sizes: VocabSizes, factory: LayerFactory
+) -> Callable[[Tensor], Tensor]:
+    """The output layer, hidden (…,H) → logits (…,V): a dense one, or the target table transposed.
+
+    In bfloat16 its product is rounded, which costs less than any noise of training: a logit of
+    10 by 0.03 at most.
+    """
+    if settings.tied:
+        return lambda hidden: target_embedding(hidden, reverse=True)
+    return factory.dense("output", sizes.target)  # type: ignore[no-any-return]
+
+
+def output_columns(
+    output: Any, target_embedding: keras.Layer, candidates: Tensor
+) -> Callable[[Tensor], Tensor]:
+    """The output layer for the tokens candidates (C,) only, whose weights are gathered once."""
+    if not isinstance(output, keras.Layer):
+        table = tf.gather(target_embedding.embeddings, candidates)
+        return lambda hidden: tf.matmul(hidden, tf.cast(table, hidden.dtype), transpose_b=True)
+    kernel = tf.gather(output.kernel, candidates, axis=1)
+    bias = tf.cast(tf.gather(output.bias, candidates), tf.float32)
+    return lambda hidden: (
+        tf.cast(tf.matmul(hidden, tf.cast(kernel, hidden.dtype)), tf.float32) + bias
+    )
+
+
+def quantized_output(
+    output: Any, target_embedding: keras.Layer, *, bound: float
+) -> QuantizedProduct:
+    """The output layer with an 8-bit product; hidden values lie within ±bound."""
+    if not isinstance(output, keras.Layer):
+        return QuantizedProduct(numpy_values(target_embedding.embeddings).T, bound=bound)
+    return QuantizedProduct(numpy_values(output.kernel), numpy_values(output.bias), bound=bound)
+
+
+def _make_initializer(settings: str | Initializer) -> keras.initializers.Initializer:
+    name = settings if isinstance(settings, str) else settings.name
+    arguments = {} if isinstance(settings, str) else settings.model_extra or {}
+    try:
+        return keras.initializers.get({"class_name": name, "config": arguments})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"model.embedding.initializer: Keras cannot make {name} from {arguments}: {error}.",
+            "Write {name: …} with the arguments that Keras documents for it.",
+        ) from None
+
+
+# Initial values from a file.
+
+
+@dataclass(frozen=True)
+class MatchedVectors:
+    """How many rows of a table were read from the file `path`."""
+
+    path: str
+    matched: int
+    vocab_size: int
+
+
+def load_vectors(
+    tables: tuple[keras.Layer, keras.Layer], files: SideFiles, tokenizers: Tokenizers
+) -> list[MatchedVectors]:
+    """Writes the vectors of the files into the source and the target table.
+
+    Rows without a vector keep their initial values; a shared table takes the target's file
+    last. Raises DataError where a file does not fit the table.
+    """
+    found: list[MatchedVectors] = []
+    sides = (files.source, tokenizers.source), (files.target, tokenizers.target)
+    for (path, tokenizer), table in zip(sides, tables, strict=True):
+        if path is None:
+            continue
+        values = np.array(keras.ops.convert_to_numpy(table.embeddings))
+        if path.endswith(".npy"):
+            matched = _read_array(path, values)
+        else:
+            matched = _read_word_vectors(path, values, tokenizer.tokens())
+        table.embeddings.assign(values)
+        report = MatchedVectors(path, matched, len(values))
+        if report not in found:
+            found.append(report)
+    return found
+
+
+def _read_array(path: str, values: np.ndarray[Any, Any]) -> int:
+    """Fills `values` (vocab_size, size) from an .npy file of that shape."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as an .npy array: {error}.") from None
+    if array.shape != values.shape:
+        raise DataError(
+            f"{path}: the array has shape {array.shape}, the table {values.shape}.",
+            "Rows are tokens in the order of the run's tokenizer/*.vocab; columns are"
+            " model.embedding.size.",
+        )
+    values[:] = array
+    return len(values)
+
+
+def _read_word_vectors(path: str, values: np.ndarray[Any, Any], tokens: Sequence[str]) -> int:
+    """Fills the rows of `values` (vocab_size, size) whose token stands in a text file of vectors."""
+    rows: dict[str, list[int]] = {}
+    for row in range(SPECIAL_TOKENS, len(tokens)):
+        for name in _names(tokens[row]):
+            rows.setdefault(name, []).append(row)
+    matched: set[int] = set()
+    for number, line in enumerate(read_lines(path), start=1):
+        name, *numbers = line.rstrip().split(" ")
+        if number == 1:
+            # A header has two numbers: how many vectors there are, and their size.
+            is_header = len(numbers) == 1 and numbers[0].isdecimal()
+            size = int(numbers[0]) if is_header else len(numbers)
+            if size != values.shape[1]:
+                raise DataError(
+                    f"{path}:1: the vectors have {size} values;"
+                    f" model.embedding.size is {values.shape[1]}.",
+                    f"Set model.embedding.size to {size}.",
+                )
+            if is_header:
+                continue
+        # A name with a space in it, as some files have, is no token.
+        if name not in rows or len(numbers) != values.shape[1]:
+            continue
+        try:
+            vector = np.array(numbers, np.float32)
+        except ValueError:
+            raise DataError(
+                f"{path}:{number}: the vector of {name!r} does not consist of numbers."
+            ) from None
+        for row in rows[name]:
+            # A vector for the token itself fits better than one for the word in it.
+            if row not in matched or name == tokens[row]:
+                values[row] = vector
+        matched.update(rows[name])
+    return len(matched)
+
+
+def _names(token: str) -> set[str]:
+    """The names of a token in a file of vectors: itself, or the word that it begins."""
+    return {token, token.removeprefix(WORD_START).removeprefix(JOINER)} - {""}

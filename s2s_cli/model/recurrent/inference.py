@@ -1,0 +1,146 @@
+"""The layers of a search: each gives what the layer that it replaces gives, in less time.
+
+A search calls the decoder for one position after the other and changes no weights. So what all
+positions have in common is computed once; and on processors with instructions for it, products
+are 8-bit (`s2s_cli.model.quantization`), with a table of what the first recurrent layers compute
+from each token instead of a product with its embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from s2s_cli.model.embeddings import output_columns, quantized_output
+from s2s_cli.model.family import InferenceLayers, Tensor
+from s2s_cli.model.quantization import QuantizedProduct, numpy_values, quantized_dense
+from s2s_cli.model.recurrent.layers import (
+    Gates,
+    directions,
+    inference_layer,
+    math_of,
+    step_layer,
+)
+
+if TYPE_CHECKING:
+    from s2s_cli.model.recurrent.model import RecurrentLayers
+
+
+def float_layers(layers: RecurrentLayers) -> InferenceLayers:
+    """Returns a function that replaces the recurrent layers and, for candidates, the output."""
+
+    def replaced(candidates: Tensor | None) -> RecurrentLayers:
+        output = layers.output
+        if candidates is not None:
+            output = output_columns(output, layers.target_embedding, candidates)
+        return replace(
+            layers,
+            source_dropout=_unchanged,
+            target_dropout=_unchanged,
+            encoder=tuple(_encoder_layer(layer) for layer in layers.encoder),
+            encoder_dropouts=tuple(_unchanged for _ in layers.encoder_dropouts),
+            decoder=tuple(step_layer(layer) for layer in layers.decoder),
+            decoder_dropouts=tuple(_unchanged for _ in layers.decoder_dropouts),
+            output_dropout=_unchanged,
+            output=output,
+        )
+
+    return replaced
+
+
+def int8_layers(layers: RecurrentLayers) -> InferenceLayers:
+    """The same with 8-bit products of the weights as they are now."""
+    encoder, decoder = layers.encoder, layers.decoder
+    # States and outputs of a recurrent layer lie within ±1, and each layer above the first adds
+    # them to its inputs; so the bound grows by 1 with each layer.
+    output_bound = 1 if layers.readout is not None else len(decoder)
+    output = quantized_output(layers.output, layers.target_embedding, bound=output_bound)
+
+    def dense(layer: Any, bound: int) -> Callable[[Tensor], Tensor] | None:
+        return None if layer is None else quantized_dense(layer, bound=bound)
+
+    quantized = replace(
+        layers,
+        source_embedding=_first_products(layers.source_embedding, directions(encoder[0])),
+        target_embedding=_first_products(layers.target_embedding, [decoder[0]]),
+        source_dropout=_unchanged,
+        target_dropout=_unchanged,
+        encoder=tuple(
+            _quantized_encoder_layer(layer, index or None) for index, layer in enumerate(encoder)
+        ),
+        encoder_dropouts=tuple(_unchanged for _ in layers.encoder_dropouts),
+        decoder=tuple(
+            step_layer(layer, _quantized_gates(layer, index or None))
+            for index, layer in enumerate(decoder)
+        ),
+        decoder_dropouts=tuple(_unchanged for _ in layers.decoder_dropouts),
+        attention_keys=dense(layers.attention_keys, len(encoder)),
+        attention_query=dense(layers.attention_query, len(decoder)),
+        readout=dense(layers.readout, max(len(encoder), len(decoder))),
+        output_dropout=_unchanged,
+        output=output,
+    )
+
+    def replaced(candidates: Tensor | None) -> RecurrentLayers:
+        return (
+            quantized
+            if candidates is None
+            else replace(quantized, output=output.columns(candidates))
+        )
+
+    return replaced
+
+
+def _unchanged(inputs: Tensor) -> Tensor:
+    return inputs
+
+
+def _encoder_layer(layer: Any) -> Callable[..., list[Tensor]]:
+    """An encoder layer, in one direction or in both."""
+    return _side_by_side([inference_layer(one) for one in directions(layer)])
+
+
+def _quantized_encoder_layer(layer: Any, bound: int | None) -> Callable[..., list[Tensor]]:
+    """The same with 8-bit products; without a bound, its inputs are looked-up products."""
+    runs = [inference_layer(one, _quantized_gates(one, bound)) for one in directions(layer)]
+    return _side_by_side(runs, splits_inputs=bound is None)
+
+
+def _side_by_side(
+    runs: list[Callable[..., Any]], *, splits_inputs: bool = False
+) -> Callable[..., list[Tensor]]:
+    """One or two directions as one layer; each takes all of the inputs, or its own share of them."""
+
+    def run(inputs: Tensor, mask: Tensor) -> list[Tensor]:
+        shares = tf.split(inputs, len(runs), axis=2) if splits_inputs else [inputs] * len(runs)
+        found = [run(share, mask) for run, share in zip(runs, shares, strict=True)]
+        hidden = tf.concat([hidden for hidden, _ in found], axis=2)
+        return [hidden, *(state for _, states in found for state in states)]
+
+    return run
+
+
+def _first_products(embedding: Any, above: list[Any]) -> Callable[[Tensor], Tensor]:
+    """ids → the products of their embeddings with the kernels of the layers above, concatenated."""
+    table = numpy_values(embedding.embeddings)
+    products = [
+        table @ numpy_values(layer.cell.kernel) + math_of(layer).biases(layer)[0] for layer in above
+    ]
+    # In float16, whose 11 significant bits are finer than the products: half of the memory.
+    rows = tf.constant(np.concatenate(products, axis=1).astype(np.float16))
+    return lambda ids: tf.gather(rows, ids)
+
+
+def _quantized_gates(layer: Any, bound: float | None) -> Gates:
+    """The gates of a recurrent layer; without a bound, its inputs are looked-up products."""
+    math = math_of(layer)
+    bias, recurrent_bias = math.biases(layer)
+    recurrent = QuantizedProduct(numpy_values(layer.cell.recurrent_kernel), recurrent_bias)
+    if bound is None:
+        return lambda inputs, hidden: math.combine(tf.cast(inputs, tf.float32), recurrent(hidden))
+    projected = QuantizedProduct(numpy_values(layer.cell.kernel), bias, bound=bound)
+    return lambda inputs, hidden: math.combine(projected(inputs), recurrent(hidden))

@@ -1,0 +1,270 @@
+"""The LSTM and GRU encoder-decoder: its layers, `encode`, `decode` and `project`.
+
+Shapes: B sentences, S source and T target positions, E embedding size, D memory size, U decoder
+units, H size of `hidden`, V target vocabulary size, C candidate tokens, K beam size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from s2s_cli.config.schema import RecurrentModel
+from s2s_cli.model.dropout import DropoutDraws
+from s2s_cli.model.embeddings import make_embeddings, make_output
+from s2s_cli.model.family import (
+    Decoded,
+    Encoded,
+    InferenceLayers,
+    Tensor,
+    Tensors,
+    VocabSizes,
+)
+from s2s_cli.model.layer_factory import LayerFactory
+from s2s_cli.model.recurrent import inference
+from s2s_cli.model.recurrent.layers import training_layer
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class RecurrentLayers:
+    """Every layer of the model; each is a Keras layer, or a function called in the same way."""
+
+    settings: RecurrentModel
+    source_embedding: Function
+    target_embedding: Function
+    source_dropout: Function
+    target_dropout: Function
+    encoder: tuple[Function, ...]
+    encoder_dropouts: tuple[Function, ...]
+    bridges: Mapping[str, Function]
+    """For each decoder state that is not the encoder's state as it is, the layer that makes it."""
+    decoder: tuple[Function, ...]
+    decoder_dropouts: tuple[Function, ...]
+    attention: Function | None
+    attention_query: Function | None
+    attention_keys: Function | None
+    readout: Function | None
+    output_dropout: Function
+    output: Function
+
+    # The functions of every family.
+
+    def encode(self, source_ids: Tensor) -> Encoded:
+        """source_ids (B,S) int32, 0 on the right → Encoded."""
+        mask = ops.not_equal(source_ids, 0)
+        memory = self.source_dropout(self.source_embedding(source_ids))  # (B,S,E)
+        last_states: list[list[Tensor]] = []
+        for index, layer in enumerate(self.encoder):
+            below = memory if index == 0 else self.encoder_dropouts[index - 1](memory)
+            memory, *states = layer(below, mask=mask)  # (B,S,D)
+            last_states.append(self._joined(states))
+            if index > 0:
+                memory = memory + below
+        # The mask goes on as a tensor, and padding holds zeros: Keras's implicit mask is lost
+        # at the first operation or model boundary.
+        memory = ops.where(ops.expand_dims(mask, -1), memory, 0.0)
+        constants: Tensors = {}
+        if self.attention is not None:
+            constants = {"memory": memory, "memory_mask": mask}
+        if self.attention_keys is not None:
+            constants["keys"] = self.attention_keys(memory)  # (B,S,U)
+        return Encoded(constants, self._initial_states(memory, mask, last_states))
+
+    def initial_cache(self, encoded: Encoded, max_length: int | None = None) -> Tensors:
+        """The states that the encoder provides; they do not grow with the positions."""
+        return encoded.state
+
+    def decode(
+        self, target_in_ids: Tensor, cache: Tensors, constants: Tensors, *, beam_size: int = 1
+    ) -> Decoded:
+        """target_in_ids (B,T) int32, and the states before them → Decoded.
+
+        In beam search, ids (B×K,1) and the states hold the K rows of a sentence next to each
+        other, and the constants (B,…) stand once for all of them.
+        """
+        output = self.target_dropout(self.target_embedding(target_in_ids))  # (B,T,E)
+        new_cache: Tensors = {}
+        for index, layer in enumerate(self.decoder):
+            below = output if index == 0 else self.decoder_dropouts[index - 1](output)
+            names = state_names(self.settings, index)
+            output, *states = layer(below, initial_state=[cache[name] for name in names])
+            new_cache.update(zip(names, states, strict=True))
+            if index > 0:
+                output = output + below
+        attention = None
+        if self.attention is not None:
+            context, attention = self._attend(output, constants, beam_size)
+            output = ops.concatenate([context, output], axis=-1)  # (B,T,D+U)
+        if self.readout is not None:
+            output = self.readout(output)  # (B,T,H)
+        return Decoded(self.output_dropout(output), new_cache, attention)
+
+    def project(self, hidden: Tensor) -> Tensor:
+        """hidden (…,H) → logits (…,V) float32, or (…,C) over candidates."""
+        return ops.cast(self.output(hidden), "float32")
+
+    # Variants.
+
+    def for_training(self, draws: DropoutDraws | None) -> RecurrentLayers:
+        """Recurrences over all positions at once, with dropout as drawn, or without dropout."""
+
+        def dropout(layer: Any) -> Function:
+            if draws is None:
+                return lambda inputs: inputs
+            return draws.dropout(layer.name, layer.rate)
+
+        return replace(
+            self,
+            source_dropout=dropout(self.source_dropout),
+            target_dropout=dropout(self.target_dropout),
+            encoder=tuple(map(training_layer, self.encoder)),
+            encoder_dropouts=tuple(map(dropout, self.encoder_dropouts)),
+            decoder=tuple(map(training_layer, self.decoder)),
+            decoder_dropouts=tuple(map(dropout, self.decoder_dropouts)),
+            output_dropout=dropout(self.output_dropout),
+        )
+
+    def for_inference(self) -> InferenceLayers:
+        """The layers of a search; see `s2s_cli.model.recurrent.inference`."""
+        return inference.float_layers(self)
+
+    def for_int8_inference(self) -> InferenceLayers:
+        """The layers of a search with 8-bit products."""
+        return inference.int8_layers(self)
+
+    # Parts of the functions.
+
+    def _joined(self, states: list[Tensor]) -> list[Tensor]:
+        """The states of both directions of an encoder layer, concatenated."""
+        if not self.settings.encoder.bidirectional:
+            return states
+        half = len(states) // 2
+        pairs = zip(states[:half], states[half:], strict=True)
+        return [ops.concatenate([forward, backward], axis=-1) for forward, backward in pairs]
+
+    def _initial_states(
+        self, memory: Tensor, mask: Tensor, last_states: list[list[Tensor]]
+    ) -> Tensors:
+        """The states of each decoder layer, from the encoder layer at its height."""
+        mean = None
+        if self.settings.decoder.initial_state == "mean":
+            present = ops.cast(ops.expand_dims(mask, -1), memory.dtype)
+            mean = ops.sum(memory, axis=1) / ops.sum(present, axis=1)
+        state: Tensors = {}
+        for index in range(self.settings.decoder.layers):
+            below = last_states[min(index, len(last_states) - 1)]
+            for kind, name in enumerate(state_names(self.settings, index)):
+                vector = below[kind] if mean is None else mean
+                bridge = self.bridges.get(name)
+                state[name] = vector if bridge is None else bridge(vector)
+        return state
+
+    def _attend(self, output: Tensor, constants: Tensors, beam_size: int) -> tuple[Tensor, Tensor]:
+        """output (B,T,U) → context (B,T,D) and attention (B,T,S)."""
+        assert self.attention is not None
+        memory, query = constants["memory"], output
+        if self.attention_query is not None:
+            query = self.attention_query(output)
+        if beam_size > 1:  # the K rows of a sentence are K queries to its memory
+            query = ops.reshape(query, (-1, beam_size, query.shape[-1]))
+        context, attention = self.attention(
+            [query, memory, constants.get("keys", memory)],
+            mask=[None, constants["memory_mask"]],
+            return_attention_scores=True,
+        )
+        if beam_size > 1:
+            context = ops.reshape(context, (-1, 1, context.shape[-1]))
+            attention = ops.reshape(attention, (-1, 1, ops.shape(attention)[-1]))
+        return context, attention
+
+
+def state_names(settings: RecurrentModel, layer: int) -> list[str]:
+    """The names of the states of a decoder layer."""
+    kinds = ["hidden", "cell"] if settings.architecture == "lstm" else ["hidden"]
+    return [f"decoder_{layer}_{kind}" for kind in kinds]
+
+
+def make_layers(
+    settings: RecurrentModel, sizes: VocabSizes, factory: LayerFactory
+) -> RecurrentLayers:
+    """Makes every layer once."""
+    encoder, decoder = settings.encoder, settings.decoder
+    source_embedding, target_embedding = make_embeddings(settings.embedding, sizes, factory)
+
+    def dropouts(side: str, count: int) -> tuple[Function, ...]:
+        names = (f"{side}_dropout_{index}" for index in range(1, count))
+        return tuple(factory.dropout(name, settings.dropout) for name in names)
+
+    attention, query, keys = _make_attention(settings, factory)
+    width = settings.embedding.size if settings.embedding.tied else decoder.units
+    has_readout = attention is not None or width != decoder.units
+    return RecurrentLayers(
+        settings=settings,
+        source_embedding=source_embedding,
+        target_embedding=target_embedding,
+        source_dropout=factory.dropout("source_dropout", settings.dropout),
+        target_dropout=factory.dropout("target_dropout", settings.dropout),
+        encoder=tuple(_make_encoder_layer(settings, i, factory) for i in range(encoder.layers)),
+        encoder_dropouts=dropouts("encoder", encoder.layers),
+        bridges=_make_bridges(settings, factory),
+        decoder=tuple(
+            factory.recurrent(f"decoder_{index}", settings.architecture, decoder.units)
+            for index in range(decoder.layers)
+        ),
+        decoder_dropouts=dropouts("decoder", decoder.layers),
+        attention=attention,
+        attention_query=query,
+        attention_keys=keys,
+        readout=factory.dense("readout", width, activation="tanh") if has_readout else None,
+        output_dropout=factory.dropout("output_dropout", settings.dropout),
+        output=make_output(target_embedding, settings.embedding, sizes, factory),
+    )
+
+
+def _make_encoder_layer(settings: RecurrentModel, index: int, factory: LayerFactory) -> keras.Layer:
+    kind, units, name = settings.architecture, settings.encoder.units, f"encoder_{index}"
+    if not settings.encoder.bidirectional:
+        return factory.recurrent(name, kind, units)
+    return layers.Bidirectional(
+        # Keras puts `forward_` before the name of the first; the other keeps its name.
+        factory.recurrent(name, kind, units),
+        backward_layer=factory.recurrent(f"backward_{name}", kind, units, backwards=True),
+        dtype=factory.policy,
+        name=name,
+    )
+
+
+def _make_bridges(settings: RecurrentModel, factory: LayerFactory) -> dict[str, Function]:
+    """A layer for each decoder state that cannot be the encoder's state as it is."""
+    decoder = settings.decoder
+    if decoder.initial_state == "last" and settings.encoder.width == decoder.units:
+        return {}
+    names = [name for i in range(decoder.layers) for name in state_names(settings, i)]
+    return {
+        name: factory.dense(f"bridge_{name}", decoder.units, activation="tanh") for name in names
+    }
+
+
+def _make_attention(
+    settings: RecurrentModel, factory: LayerFactory
+) -> tuple[Function | None, Function | None, Function | None]:
+    """The attention, and the layers that make its query and its keys, as far as there are any."""
+    kind, units, policy = settings.decoder.attention, settings.decoder.units, factory.policy
+    if kind == "none":
+        return None, None, None
+    if kind == "dot":
+        return layers.Attention(dtype=policy, name="attention"), None, None
+    keys = factory.dense("attention_keys", units, use_bias=False)
+    if kind == "general":
+        return layers.Attention(dtype=policy, name="attention"), None, keys
+    attention = layers.AdditiveAttention(dtype=policy, name="attention")
+    attention.build([(None, None, units), (None, None, units)])
+    initializer = factory.initializer("glorot_uniform", "attention/scale")
+    attention.scale.assign(initializer(attention.scale.shape, attention.scale.dtype))
+    return attention, factory.dense("attention_query", units), keys

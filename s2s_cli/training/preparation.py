@@ -1,0 +1,236 @@
+"""Turns corpora into tokenizers, token stores and a lexicon in the run directory.
+
+What exists already and was made from the same settings and files is opened, not made again.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any, TypeVar
+
+from s2s_cli.config.schema import Data, Files, ResolvedConfig
+from s2s_cli.errors import DataError, RunError
+from s2s_cli.runs.run import Run
+from s2s_cli.text.corpus import (
+    BytesRead,
+    Pair,
+    sentences,
+    total_bytes,
+    training_pairs,
+    validation_pairs,
+)
+from s2s_cli.text.filters import Filters, describe_left_out
+from s2s_cli.text.lexicon import Lexicon, learn_lexicon
+from s2s_cli.text.store import STORE_FORMAT, TokenStore, build_store, open_store
+from s2s_cli.text.tokenizer import Tokenizer, Tokenizers, learn
+from s2s_cli.training.events import (
+    DataReady,
+    PreparationEvent,
+    PreparationProgress,
+    TokenizerLearned,
+)
+
+# Seconds between two reports of progress.
+REPORT_INTERVAL = 0.2
+
+# What the splits are called in reports, by the name of their store.
+_NAMES = {"train": "training", "validation": "validation"}
+
+_Result = TypeVar("_Result")
+_Cancel = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a training reads. A store's `key` identifies what it was made from."""
+
+    tokenizers: Tokenizers
+    train: TokenStore
+    validation: TokenStore | None
+    lexicon: Lexicon
+
+
+def prepare(
+    run: Run, config: ResolvedConfig, threads: int
+) -> Generator[PreparationEvent, None, Prepared]:
+    """Makes or opens the tokenizers, token stores and lexicon of a run; yields progress.
+
+    Raises DataError if the corpora cannot be used.
+    """
+    tokenizers = yield from _prepare_tokenizers(run, config, threads)
+    train = yield from _prepare_store(run, config, tokenizers, "train", threads)
+    validation = None
+    if config.data.validation is not None:
+        validation = yield from _prepare_store(run, config, tokenizers, "validation", threads)
+    lexicon = _prepare_lexicon(run, train, tokenizers, config.training.seed)
+    yield DataReady(train.counts, validation.counts if validation else None)
+    return Prepared(tokenizers, train, validation, lexicon)
+
+
+def _prepare_tokenizers(
+    run: Run, config: ResolvedConfig, threads: int
+) -> Generator[PreparationEvent, None, Tokenizers]:
+    shared = config.tokenizer.shared
+    paths = {
+        side: run.tokenizer_file(side, shared)
+        for side in (("shared",) if shared else ("source", "target"))
+    }
+    found = {}
+    for side, path in paths.items():
+        if path.is_file():
+            found[side] = Tokenizer.load(path, config.tokenizer.type)
+            continue
+        stage = "vocabulary" if shared else f"{side} vocabulary"
+        learn_side = functools.partial(_learn_side, config, side, path, threads)
+        found[side] = yield from _with_progress(stage, config.data.train, learn_side)
+        yield TokenizerLearned(side, found[side].vocab_size)
+    if shared:
+        return Tokenizers(found["shared"], found["shared"])
+    return Tokenizers(found["source"], found["target"])
+
+
+def _learn_side(
+    config: ResolvedConfig,
+    side: str,
+    path: Path,
+    threads: int,
+    read: BytesRead,
+    check: _Cancel,
+) -> Tokenizer:
+    seed = config.training.seed
+    return learn(
+        sentences(training_pairs(config.data, seed, read), side),
+        config.tokenizer,
+        path,
+        seed=seed,
+        threads=threads,
+        on_progress=check,
+    )
+
+
+def _prepare_store(
+    run: Run, config: ResolvedConfig, tokenizers: Tokenizers, split: str, threads: int
+) -> Generator[PreparationEvent, None, TokenStore]:
+    key = store_key(config, tokenizers, split)
+    store = open_store(run.store(split), key)
+    if store is None:
+
+        def build(read: BytesRead, check: _Cancel) -> TokenStore:
+            return build_store(
+                run.store(split),
+                key,
+                _pairs(config, split, read),
+                tokenizers,
+                filters=Filters.from_settings(config.data),
+                threads=threads,
+                on_progress=check,
+            )
+
+        store = yield from _with_progress(
+            f"{_NAMES[split]} pairs", _files(config.data, split), build
+        )
+    _require_pairs(store, config.data, split)
+    return store
+
+
+def _pairs(config: ResolvedConfig, split: str, read: BytesRead) -> Iterator[Pair]:
+    if split == "train":
+        return training_pairs(config.data, config.training.seed, read)
+    return validation_pairs(config.data, config.training.seed, read)
+
+
+def _files(data: Data, split: str) -> list[Files]:
+    """The corpora that the pairs of a split are read from."""
+    if split == "train" or data.validation is None or data.validation.fraction is not None:
+        return list(data.train)
+    return [data.validation]
+
+
+def store_key(config: ResolvedConfig, tokenizers: Tokenizers, split: str) -> str:
+    """Identifies all that the token store of a split is made from, and nothing else.
+
+    Paths do not count, only what the files hold; the seed counts where pairs are drawn by it.
+    """
+    data, seed = config.data, config.training.seed
+    files = _files(data, split)
+    section = "data.train." if files == data.train else "data.validation."
+    made_from: dict[str, Any] = {
+        "format": STORE_FORMAT,
+        "split": split,
+        "files": [
+            [file.key, file.sha256]
+            for file in config.resolved.files
+            if file.key.startswith(section)
+        ],
+        "third_columns": [corpus.third_column for corpus in files],
+        "filters": [data.max_length, data.max_length_ratio, data.drop_identical],
+        "tokenizers": [tokenizers.source.fingerprint, tokenizers.target.fingerprint],
+    }
+    if data.validation is not None and data.validation.fraction is not None:
+        made_from["held_out"] = [seed, data.validation.fraction]
+    if split == "validation" and data.validation is not None:
+        made_from["sampled"] = [seed, data.validation.max_pairs]
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+
+
+def _require_pairs(store: TokenStore, data: Data, split: str) -> None:
+    if store.counts.read == 0:
+        fraction = data.validation and data.validation.fraction
+        raise DataError(
+            f"data.validation.fraction is {fraction}, which leaves no sentence pair for {_NAMES[split]}.",
+            "Choose another fraction, or name files to validate on.",
+        )
+    if len(store) == 0:
+        raise DataError(
+            f"No sentence pair is left to use for {_NAMES[split]}:"
+            f" {describe_left_out(store.counts.left_out, data)}.",
+            "Check the corpus with `s2s check`, or change these settings.",
+        )
+
+
+def _prepare_lexicon(run: Run, store: TokenStore, tokenizers: Tokenizers, seed: int) -> Lexicon:
+    """The lexicon of the run, learned again if it is damaged or of another store."""
+    with suppress(RunError):
+        return Lexicon.load(run.lexicon_file, *tokenizers.vocab_sizes, store_key=store.key)
+    lexicon = learn_lexicon(store, *tokenizers.vocab_sizes, seed=seed)
+    lexicon.save(run.lexicon_file)
+    return lexicon
+
+
+class _CancelledError(Exception):
+    """The generator that waits for the work was closed."""
+
+
+def _with_progress(
+    stage: str, files: Sequence[Files], work: Callable[[BytesRead, _Cancel], _Result]
+) -> Generator[PreparationEvent, None, _Result]:
+    """Runs `work` in a thread and yields how much of the files it has read.
+
+    `work` is given the counter to read with, and a function to call now and then, which ends
+    the work once the generator is closed.
+    """
+    read, closed = BytesRead(), Event()
+    total = total_bytes(files)
+
+    def check(_: int) -> None:
+        if closed.is_set():
+            raise _CancelledError
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work, read, check)
+        try:
+            while not wait([future], REPORT_INTERVAL).done:
+                yield PreparationProgress(stage, read.done, total, "B")
+        finally:
+            closed.set()
+    result = future.result()
+    yield PreparationProgress(stage, read.done, total, "B")
+    return result

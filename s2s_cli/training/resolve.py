@@ -1,0 +1,165 @@
+"""The resolved config of a training: chosen for a new run, taken over by one that resumes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from s2s_cli.config.annotations import is_file_setting
+from s2s_cli.config.resolved import (
+    CHOSEN,
+    flatten,
+    requested_settings,
+    resolve_config,
+)
+from s2s_cli.config.schema import Config, FileFingerprint, OnResume, Resolved, ResolvedConfig
+from s2s_cli.model.family import family_of
+from s2s_cli.runs.resume import find_changes, require_resumable
+from s2s_cli.runs.run import Run, step_of
+from s2s_cli.runtime.hardware import available_memory
+from s2s_cli.runtime.precision import resolve_decoding_precision, resolve_training_precision
+from s2s_cli.text.corpus import fingerprint
+from s2s_cli.text.plan import PLAN_VERSION
+
+PACKAGES = ("tensorflow", "keras", "sentencepiece")
+# What `batch_tokens: auto` chooses from: halved from the largest to the smallest.
+MAX_BATCH_TOKENS, MIN_BATCH_TOKENS = 4096, 256
+# Another setting on which the choice for a setting depends.
+DEPENDS_ON = {
+    "training.schedule.decay_steps": "training.schedule.name",
+    "decoding.max_source_length": "data.max_length",
+}
+# Word vectors are read once, before the first step, so a run that resumes does not need them.
+ONLY_AT_THE_START = "model.embedding.vectors"
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The config to train with, and what changed against that of the run, a clause each."""
+
+    config: ResolvedConfig
+    changes: tuple[str, ...] = ()
+
+
+def fingerprint_files(config: Config, *, resumes: bool) -> list[FileFingerprint]:
+    """Every file that the training reads, with the SHA-256 of its content. Raises DataError.
+
+    A training that resumes no longer reads those that are needed only at the start.
+    """
+    settings = flatten(config.model_dump(mode="json", include={"data", "model"}))
+    files = {
+        key: value
+        for key, value in settings.items()
+        if is_file_setting(type(config), key)
+        and value
+        and not (resumes and key.startswith(ONLY_AT_THE_START))
+    }
+    return [
+        FileFingerprint(key=key, path=path, sha256=fingerprint(path)) for key, path in files.items()
+    ]
+
+
+def resolve_for_run(
+    run: Run,
+    config: Config,
+    files: Sequence[FileFingerprint],
+    latest: Path | None,
+    *,
+    force: bool,
+) -> Resolution:
+    """Resolves the config of a new run, or of one that resumes from the checkpoint `latest`.
+
+    A run that resumes keeps what was chosen for it, but for what depends on a setting that was
+    changed. Raises RunError where it was made with another config or other data, except for
+    what `force` allows.
+    """
+    if latest is None:
+        versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+        resolved = Resolved(files=list(files), versions=versions, plan_version=PLAN_VERSION)
+        found = resolve_config(config, choose(config), resolved, run.families)
+        run.create(found)
+        return Resolution(found)
+    old = run.config()
+    changes = find_changes(old, config, files)
+    require_resumable(run.root, changes, force=force)
+    forced = [
+        f"step {step_of(latest)}: {change.text}"
+        for change in changes
+        if change.needs is OnResume.FORCE
+    ]
+    known = list(old.resolved.files)
+    if forced:
+        known = [*files, *(file for file in known if file.key.startswith(ONLY_AT_THE_START))]
+    resolved = old.resolved.model_copy(
+        update={
+            "files": known,
+            "forced": [*old.resolved.forced, *forced],
+            "plan_version": PLAN_VERSION,
+        }
+    )
+    chosen, choices = _choose_changed(old, config)
+    found = resolve_config(config, chosen, resolved, run.families)
+    if found != old:
+        run.write_config(found)
+    return Resolution(found, (*(change.text for change in changes), *choices))
+
+
+def choose(config: Config) -> dict[str, Any]:
+    """A value for every setting that is `auto` or null and needs one, by dotted key."""
+    training, chosen = config.training, dict[str, Any]()
+    chosen["training.precision"] = resolve_training_precision(training.precision)
+    if training.batch_tokens == "auto":
+        chosen["training.batch_tokens"] = fitting_batch_tokens(config, available_memory())
+    if training.schedule.name == "cosine":
+        chosen["training.schedule.decay_steps"] = (
+            training.schedule.decay_steps or training.max_steps
+        )
+    chosen["decoding.precision"] = resolve_decoding_precision(config.decoding.precision)
+    chosen["decoding.max_source_length"] = (
+        config.decoding.max_source_length or config.data.max_length
+    )
+    return chosen
+
+
+def _choose_changed(old: ResolvedConfig, new: Config) -> tuple[dict[str, Any], list[str]]:
+    """What was chosen for the run, chosen again where what it depends on has changed; and
+    which choices differ from before, a clause each."""
+    before, after = requested_settings(old), requested_settings(new)
+    settings = flatten(old.model_dump(mode="json"))
+
+    def is_unchanged(key: str) -> bool:
+        keys = [key, DEPENDS_ON[key]] if key in DEPENDS_ON else [key]
+        return all(before.get(key) == after.get(key) for key in keys)
+
+    previous = {key: settings[key] for key in CHOSEN if key in old.resolved.requested}
+    chosen = _without(choose(new), [key for key in previous if is_unchanged(key)])
+    again = {key: value for key, value in previous.items() if is_unchanged(key)}
+    differences = [
+        f"{key}: {_requested(after[key])} now chooses {value} (it was {_requested(settings[key])})"
+        for key, value in chosen.items()
+        if value != settings.get(key) and after.get(key) in ("auto", None)
+    ]
+    return {**chosen, **again}, differences
+
+
+def _without(values: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in keys}
+
+
+def _requested(value: Any) -> str:
+    return "null" if value is None else str(value)
+
+
+def fitting_batch_tokens(config: Config, available: int | None) -> int:
+    """Starts from 4096 and halves until one step fits in half of the `available` bytes."""
+    family = family_of(config.model)
+    per_token = family.training_bytes_per_token(
+        config.model, config.tokenizer.vocab_size, config.data.max_length
+    )
+    tokens = MAX_BATCH_TOKENS
+    while available and tokens > MIN_BATCH_TOKENS and 2 * tokens * per_token > available:
+        tokens //= 2
+    return tokens

@@ -1,0 +1,283 @@
+"""Prepares the data, trains or resumes, validates and saves; yields what happens."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+from pydantic import TypeAdapter, ValidationError
+
+from s2s_cli.config.schema import Config, ResolvedConfig
+from s2s_cli.files import write_text
+from s2s_cli.model.embeddings import load_vectors
+from s2s_cli.model.family import VocabSizes
+from s2s_cli.model.layer_factory import LayerFactory
+from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.runs.checkpoint import (
+    STATE,
+    is_whole,
+    read_optimizer,
+    read_state,
+    read_weights,
+    save_checkpoint,
+    unreadable,
+)
+from s2s_cli.runs.repair import repair_run, restore_metrics
+from s2s_cli.runs.run import Run
+from s2s_cli.text.batches import batches
+from s2s_cli.text.plan import PLAN_VERSION, Plan, plan_epoch
+from s2s_cli.text.store import TokenStore
+from s2s_cli.training import loop
+from s2s_cli.training.events import (
+    EpochRestarted,
+    ModelReady,
+    PreparationEvent,
+    RolledBack,
+    SelectionReset,
+    TrainingEvent,
+    VectorsMatched,
+)
+from s2s_cli.training.preparation import Prepared, prepare
+from s2s_cli.training.recorder import Recorder
+from s2s_cli.training.resolve import fingerprint_files, resolve_for_run
+from s2s_cli.training.state import TrainingState
+from s2s_cli.training.step import TrainingStep
+from s2s_cli.training.validation import Validation, selection_key
+
+# Held-out sentences that a run stores, so that an export is proven without the corpora.
+EXPORT_SAMPLES = 100
+
+Events = Generator[PreparationEvent | TrainingEvent, None, None]
+
+
+def train(
+    run: Run,
+    config: Config,
+    *,
+    threads: int,
+    force: bool = False,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Events:
+    """Trains `config` in `run`; a run that has begun resumes where it was saved.
+
+    With `force`, also where settings were changed that the rest of the training depends on.
+    Raises S2SError.
+    """
+    files = fingerprint_files(config, resumes=run.has_begun)
+    with run.lock():
+        latest = yield from repair_run(run)
+        resolution = resolve_for_run(run, config, files, latest, force=force)
+        prepared = yield from prepare(run, resolution.config, threads)
+        _write_samples(run, prepared.validation or prepared.train)
+        trainer = _Trainer(run, resolution.config, prepared, stop_requested)
+        if latest:
+            yield from trainer.resume(latest)
+        else:
+            yield from trainer.load_vectors()
+        yield trainer.ready(resolution.changes)
+        yield from trainer.train()
+
+
+class _Trainer:
+    """A training, and what it reads from its run and writes to it."""
+
+    def __init__(
+        self,
+        run: Run,
+        config: ResolvedConfig,
+        prepared: Prepared,
+        stop_requested: Callable[[], bool],
+    ):
+        self._run, self._config, self._prepared = run, config, prepared
+        self._seq2seq = Seq2Seq(
+            config.model,
+            VocabSizes(*prepared.tokenizers.vocab_sizes),
+            LayerFactory.for_training(config.training.precision, config.training.seed),
+        )
+        self._take_step = TrainingStep(self._seq2seq, config.training, tf.distribute.get_strategy())
+        self._optimizer_variables = self._take_step.optimizer_variables()
+        self._state = TrainingState(
+            plan_key=_plan_key(config, prepared.train),
+            selection_key=selection_key(config, prepared.validation),
+        )
+        self._stop_requested = stop_requested
+
+    def load_vectors(self) -> Iterator[VectorsMatched]:
+        """Reads initial values of the embeddings from files, where there are any."""
+        layers = self._seq2seq.layers
+        tables = layers.source_embedding, layers.target_embedding
+        files, tokenizers = self._config.model.embedding.files, self._prepared.tokenizers
+        for found in load_vectors(tables, files, tokenizers):
+            yield VectorsMatched(found.path, found.matched, found.vocab_size)
+
+    def resume(self, checkpoint: Path) -> Iterator[SelectionReset | EpochRestarted]:
+        """Restores a checkpoint; reports what begins anew, as the config has changed since."""
+        plan_key, key = self._state.plan_key, self._state.selection_key
+        self._restore(checkpoint)
+        yield from self._begin_anew(plan_key, key)
+
+    def _roll_back(self) -> None:
+        """Restores the checkpoint that was saved last, which may be of an earlier config."""
+        plan_key, key = self._state.plan_key, self._state.selection_key
+        self._restore(self._run.checkpoint(self._saved_step))
+        for _ in self._begin_anew(plan_key, key):
+            pass  # this was reported when the training resumed
+
+    def _begin_anew(self, plan_key: str, key: str) -> Iterator[SelectionReset | EpochRestarted]:
+        """Restarts the epoch and the selection where those of the state are of another key."""
+        state = self._state
+        if state.plan_key != plan_key:
+            # A position in one plan means nothing in another.
+            state.plan_key = plan_key
+            if state.index:
+                state.index = 0
+                yield EpochRestarted(state.epoch + 1)
+        if state.selection_key != key:
+            before, after = state.selection_key.split()[0], key.split()[0]
+            loop.Selection(self._config.training, state).reset(key)
+            what = f"{before} → {after}" if before != after else f"another way to measure {after}"
+            yield SelectionReset(what)
+
+    def _restore(self, checkpoint: Path) -> None:
+        """Puts weights, optimizer, state, metrics and pointers where a checkpoint has them."""
+        self._seq2seq.load(read_weights(checkpoint, _shapes(self._seq2seq.weights)))
+        values = read_optimizer(checkpoint, _shapes(self._optimizer_variables))
+        for name, variable in self._optimizer_variables.items():
+            variable.assign(values[name])
+        try:
+            saved = TypeAdapter(TrainingState).validate_python(read_state(checkpoint))
+        except ValidationError as error:
+            raise unreadable(checkpoint, STATE, str(error.errors()[0]["msg"])) from None
+        # `repair_run` has reported what is not whole.
+        if saved.best_step is not None and not is_whole(self._run.checkpoint(saved.best_step)):
+            saved.best, saved.best_step = None, None
+        selected = checkpoint
+        if saved.selected_step is not None:
+            selected = self._run.checkpoint(saved.selected_step)
+            if not is_whole(selected):
+                selected, saved.selected_step = checkpoint, None
+        vars(self._state).update(vars(saved))
+        restore_metrics(self._run, checkpoint)
+        self._run.point("best", selected)
+        self._run.point("latest", checkpoint)
+
+    def ready(self, changes: tuple[str, ...]) -> ModelReady:
+        """What training begins with."""
+        training = self._config.training
+        assert training.batch_tokens != "auto"
+        return ModelReady(
+            run=self._run.root,
+            parameters=self._seq2seq.training_model.count_params(),
+            architecture=self._config.model.architecture,
+            precision=training.precision,
+            batch_tokens=training.batch_tokens,
+            step=self._state.step,
+            changes=changes,
+        )
+
+    def train(self) -> Iterator[TrainingEvent]:
+        """Trains, validates, saves and records; yields what happens."""
+        run, config, validate = self._run, self._config, None
+        store = self._prepared.validation
+        if store is not None:
+            validate = Validation(
+                run, config, self._seq2seq, self._prepared, store, self._stop_requested
+            )
+        around = loop.Surroundings(
+            plan=_planner(self._prepared.train, config),
+            read=lambda plan, start: batches(self._prepared.train, plan, start),
+            validate=validate,
+            save=self._save,
+            restore=self._roll_back,
+            stop_requested=self._stop_requested,
+        )
+        self._saved_step = self._state.step
+        with Recorder(run, config.training.tensorboard) as record:
+            for event in loop.train(self._take_step, config.training, self._state, around):
+                if isinstance(event, RolledBack):
+                    record.reopen()
+                record(event)
+                yield event
+
+    def _save(self) -> None:
+        """Saves the state, moves the pointers, and removes checkpoints that nothing needs."""
+        run, state = self._run, self._state
+        checkpoint = run.checkpoint(state.step)
+        save_checkpoint(
+            checkpoint,
+            weights=_numpy(self._seq2seq.weights),
+            optimizer=_numpy(self._optimizer_variables),
+            state=asdict(state),
+            copied=run.copied_files(),
+        )
+        self._saved_step = state.step
+        selected = checkpoint
+        if state.selected_step is not None:
+            selected = run.checkpoint(state.selected_step)
+        run.point("best", selected)
+        run.point("latest", checkpoint)
+        needed = {*run.checkpoints()[-self._config.training.keep_checkpoints :], checkpoint}
+        needed.add(selected)
+        if state.best_step is not None:
+            needed.add(run.checkpoint(state.best_step))
+        for old in run.checkpoints():
+            if old not in needed:
+                run.remove(old)
+
+
+def _shapes(variables: dict[str, keras.Variable]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(variable.shape) for name, variable in variables.items()}
+
+
+def _numpy(variables: dict[str, keras.Variable]) -> dict[str, Any]:
+    return {name: keras.ops.convert_to_numpy(value) for name, value in variables.items()}
+
+
+def _plan_key(config: ResolvedConfig, store: TokenStore) -> str:
+    """What the plans of the epochs are made from, as a short text."""
+    training = config.training
+    weights = [corpus.mixing_weight for corpus in config.data.train]
+    made_from = {
+        "version": PLAN_VERSION,
+        "store": store.key,
+        "batches": [training.seed, training.batch_tokens, training.batch_size],
+        "mixing": weights,
+    }
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _planner(store: TokenStore, config: ResolvedConfig) -> Callable[[int], Plan]:
+    """The function that plans an epoch."""
+    training = config.training
+    assert training.batch_tokens != "auto"
+    batch_tokens = training.batch_tokens
+    weights = [corpus.mixing_weight for corpus in config.data.train]
+    source, target = store.source.lengths, store.target.lengths
+
+    def plan(epoch: int) -> Plan:
+        return plan_epoch(
+            source,
+            target,
+            seed=training.seed,
+            epoch=epoch,
+            batch_tokens=batch_tokens,
+            batch_size=training.batch_size,
+            corpora=store.corpora,
+            mixing_weights=[w for w in weights if w is not None] or None,
+        )
+
+    return plan
+
+
+def _write_samples(run: Run, store: TokenStore) -> None:
+    """Writes some source sentences into the run, so that an export is proven without the corpora."""
+    if not run.samples_file.is_file():
+        sources = (source for source, _ in itertools.islice(store.texts(), EXPORT_SAMPLES))
+        write_text(run.samples_file, "".join(f"{source}\n" for source in sources))

@@ -1,0 +1,30 @@
+"""`s2s init`: a config for a pair of files."""
+
+from s2s_cli.cli.app import main
+from s2s_cli.config.load import load_config
+
+
+def test_init_writes_a_valid_config_and_never_overwrites(corpus, tmp_path, capsys):
+    files = (str(corpus / "train.digits"), str(corpus / "train.words"))
+    output = tmp_path / "my config.yaml"
+    assert main(["init", *files, "-o", str(output)]) == 0
+    assert f"s2s train '{output}'" in capsys.readouterr().err
+    config = load_config(output)
+    assert config.data.train[0].source == files[0]
+    assert "# 240 sentence pairs" in output.read_text()
+    before = output.read_bytes()
+    assert main(["init", *files, "-o", str(output)]) == 1
+    assert "there is a file already" in capsys.readouterr().err and output.read_bytes() == before
+
+
+def test_files_that_are_not_parallel_are_refused(tmp_path, capsys):
+    (tmp_path / "a").write_text("1\n2\n")
+    (tmp_path / "b").write_text("1\n")
+    (tmp_path / "empty").write_text("")
+    a, b, empty = (str(tmp_path / name) for name in ("a", "b", "empty"))
+    output = tmp_path / "s2s.yaml"
+    assert main(["init", a, b, "-o", str(output)]) == 1
+    assert f"{a} has 2 lines and {b} has 1" in capsys.readouterr().err
+    assert main(["init", empty, empty, "-o", str(output)]) == 1
+    assert "the file is empty" in capsys.readouterr().err
+    assert not output.exists()

@@ -1,0 +1,275 @@
+"""The program as a person starts it: a new process each."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+from conftest import s2s, tiny_settings, write_config
+
+pytestmark = pytest.mark.slow
+
+
+def test_translations_are_all_that_is_on_stdout_a_line_for_each_line(trained):
+    lines = ["1 2 3", "", "4", "   ", "5 6", "\t", "7 7 7 7"]
+    process = s2s("translate", trained, stdin="\n".join(lines) + "\n")
+    assert process.returncode == 0 and process.err == ""
+    found = process.out.split("\n")
+    assert len(found) == len(lines) + 1 and found[-1] == ""
+    for line, translation in zip(lines, found, strict=False):
+        assert bool(line.strip()) or translation == ""
+
+
+def test_order_batching_and_where_text_comes_from_do_not_change_a_translation(trained, tmp_path):
+    lines = ["1 2 3", "4", "5 6", "7 7 7 7", "1 2 3"]
+    (tmp_path / "in").write_text("\n".join(lines) + "\n")
+    from_arguments = s2s("translate", trained, *lines).out
+    from_file = s2s("translate", trained, "-i", tmp_path / "in", "-o", tmp_path / "out")
+    one_by_one = s2s("translate", trained, "--batch-size", 1, "-i", "-", stdin="\n".join(lines))
+    assert from_file.out == "" and (tmp_path / "out").read_text() == from_arguments
+    assert one_by_one.out == from_arguments
+    assert from_arguments.split("\n")[0] == from_arguments.split("\n")[4]
+
+
+def test_an_output_file_may_be_the_input_or_a_link_and_outlives_an_error(trained, tmp_path):
+    text, link = tmp_path / "text", tmp_path / "link"
+    text.write_text("1 2\n3\n")
+    link.symlink_to("text")
+    expected = s2s("translate", trained, "1 2", "3").out
+    assert s2s("translate", trained, "-i", text, "-o", link).returncode == 0
+    assert link.is_symlink() and text.read_text() == expected
+    assert s2s("translate", trained, "-i", tmp_path / "no", "-o", text).returncode == 1
+    assert text.read_text() == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "text"]
+
+
+def test_max_length_bounds_a_translation(trained):
+    long = s2s("translate", trained, "1 2 3").out.strip()
+    short = s2s("translate", trained, "--max-length", 2, "1 2 3").out.strip()
+    assert len(short) <= 2 and long.startswith(short)
+
+
+def test_scores_and_alignments_follow_the_translation_if_requested(trained):
+    plain = s2s("translate", trained, "1 2").out.rstrip("\n")
+    text, score, alignment = (
+        s2s("translate", trained, "--scores", "--alignments", "1 2").out.rstrip("\n").split(" ||| ")
+    )
+    assert text == plain and float(score) < 0
+    (as_json,) = map(json.loads, s2s("translate", trained, "--json", "1 2").out.splitlines())
+    (best,) = as_json["hypotheses"]
+    assert "".join(as_json["source_tokens"]) == "▁1▁2" and best["text"] == plain
+    assert alignment == " ".join(f"{i}-{j}" for i, j in best["alignment"]) != ""
+    assert {i for i, _ in best["alignment"]} <= set(range(len(as_json["source_tokens"])))
+    assert {j for _, j in best["alignment"]} <= set(range(len(best["tokens"])))
+
+
+def test_n_best_lists_are_written_as_moses_does_and_as_json(trained):
+    arguments = ("translate", trained, "--beam-size", 3, "--n-best", 2, "1 2", "", "7")
+    lines = s2s(*arguments).out.splitlines()
+    assert [line.split(" ||| ")[0] for line in lines] == ["0", "0", "1", "2", "2"]
+    _, text, feature, score = lines[0].split(" ||| ")
+    assert re.fullmatch(r"log_probability= -\d+\.\d{6}", feature) and float(score) < 0
+    objects = [json.loads(line) for line in s2s(*arguments, "--json").out.splitlines()]
+    assert [found["id"] for found in objects] == [0, 1, 2]
+    best, second = objects[0]["hypotheses"]
+    assert best["text"] == text and best["score"] >= second["score"]
+    assert objects[1]["hypotheses"][0]["text"] == ""
+
+
+def test_a_wrong_decoding_option_is_named_as_it_was_written(trained):
+    process = s2s("translate", trained, "--beam-size", 0, "--max-length-ratio", "nan", "1 2")
+    assert process.returncode == 1 and process.out == ""
+    assert "--beam-size: decoding.beam_size is 0; it must be at least 1." in process.err
+    assert "--max-length-ratio: decoding.max_length_ratio is 'nan'; it must be" in process.err
+    process = s2s("translate", trained, "--n-best", 3, "1 2")
+    assert (
+        "--n-best: decoding.n_best is 3, but the beam holds 1; raise decoding.beam_size"
+        in process.err
+    )
+
+
+def test_evaluate_prints_scores_with_signatures(trained, corpus):
+    files = ("--source", corpus / "validation.digits", "--reference", corpus / "validation.words")
+    process = s2s("evaluate", trained, *files)
+    assert process.returncode == 0, process.err
+    bleu, chrf = process.out.splitlines()
+    assert re.match(r"BLEU  +\d+\.\d\d  nrefs:1\|case:mixed\|eff:no\|tok:13a\|", bleu)
+    assert re.match(r"CHRF  +\d+\.\d\d  nrefs:1\|case:mixed\|", chrf)
+
+
+def test_train_prints_plain_lines_and_suggests_what_comes_next(corpus, tmp_path):
+    config = write_config(tmp_path / "tiny model.yaml", tiny_settings(corpus))
+    process = s2s("train", config.name, cwd=tmp_path)
+    assert process.returncode == 0 and process.out == "", process.err
+    assert "\x1b" not in process.err and "\r" not in process.err
+    noise = ("oneDNN", "cuda", "absl", "WARNING", "Warning", "rebuild")
+    assert not [word for word in noise if word in process.err]
+    shown = process.err.splitlines()
+    assert shown[0] == f"new run           {tmp_path}/runs/tiny model"
+    assert shown[1].startswith("learned a source vocabulary of")
+    assert "training pairs    240" in shown
+    assert any(line.startswith("validation at step 12: loss") for line in shown)
+    assert shown[-2].strip() == "s2s translate 'runs/tiny model' -i FILE"
+    assert (tmp_path / "runs" / "tiny model" / "config.yaml").is_file()
+    again = s2s("train", config, "--run", tmp_path / "runs" / "tiny model")
+    assert again.returncode == 0 and "12 steps are done" in again.err
+    assert "new run" not in again.err
+
+
+def _train_until(line_start: str, cwd, *arguments: str) -> subprocess.Popen:
+    """A training that has just written a line with this start to stderr."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "s2s_cli", "train", "tiny.yaml", *arguments],
+        cwd=cwd, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for line in process.stderr:
+        if line.startswith(line_start):
+            break
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_saves_and_the_same_command_resumes(corpus, tmp_path, number):
+    settings = tiny_settings(corpus)
+    settings["training"].update(max_steps=100_000, validation_steps=100_000)
+    write_config(tmp_path / "tiny.yaml", settings)
+    process = _train_until("step", tmp_path)
+    process.send_signal(number)
+    rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "it was interrupted" in rest and "Traceback" not in rest
+    stopped_at = int(re.search(r"stopped at step (\d+)", rest.replace(",", ""))[1])
+    limit = f"training.max_steps={stopped_at + 2}"
+    again = s2s("train", "tiny.yaml", "--set", limit, cwd=tmp_path)
+    assert again.returncode == 0 and f"resumes at step {stopped_at:,}" in again.err
+
+
+def test_an_interrupt_before_the_first_step_stops_at_once(corpus, tmp_path):
+    write_config(tmp_path / "tiny.yaml", tiny_settings(corpus))
+    process = _train_until("new run", tmp_path)
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "Traceback" not in rest
+    assert "interrupted before the first step" in rest or "it was interrupted" in rest
+
+
+# Bad input: exit code 1, one message, one hint, no traceback.
+
+
+def _change(settings: dict, key: str, value: object) -> dict:
+    section, names = settings, key.split(".")
+    for name in names[:-1]:
+        section = section[name]
+    section[names[-1]] = value
+    return settings
+
+
+def _bad_config(key, value):
+    def arguments(folder, corpus, trained):
+        settings = _change(tiny_settings(corpus), key, value)
+        return "train", write_config(folder / "bad.yaml", settings), "--run", folder / "run"
+
+    return arguments
+
+
+def _bad_corpus(source: bytes, target: bytes):
+    def arguments(folder, corpus, trained):
+        (folder / "bad.en").write_bytes(source)
+        (folder / "bad.de").write_bytes(target)
+        settings = tiny_settings(corpus)
+        settings["data"]["train"] = {"source": "bad.en", "target": "bad.de"}
+        return "train", write_config(folder / "bad.yaml", settings), "--run", folder / "run"
+
+    return arguments
+
+
+def _another_config(folder, corpus, trained):
+    settings = _change(tiny_settings(corpus), "model.dropout", 0.4)
+    return "train", write_config(folder / "bad.yaml", settings), "--run", trained
+
+
+def _unreadable_checkpoint(folder, corpus, trained):
+    shutil.copytree(trained, folder / "run")
+    for weights in (folder / "run" / "checkpoints").glob("*/model.safetensors"):
+        weights.write_bytes(weights.read_bytes()[:100])
+    return "translate", folder / "run", "1 2"
+
+
+def _no_lexicon(folder, corpus, trained):
+    shutil.copytree(trained, folder / "run")
+    (folder / "run" / "tokenizer" / "lexicon.safetensors").unlink()
+    return "translate", folder / "run", "--shortlist", 20, "1 2"
+
+
+def _older_format(folder, corpus, trained):
+    shutil.copytree(trained, folder / "run")
+    config = folder / "run" / "config.yaml"
+    config.write_text(config.read_text().replace("format: 2\n", ""))
+    return "translate", folder / "run", "1 2"
+
+
+BAD_INPUT = {
+    "unknown key": (
+        _bad_config("training.batch_tokns", 3),
+        "unknown key `batch_tokns` in `training`; did you mean `batch_tokens`?",
+    ),
+    "wrong type": (_bad_config("model.dropout", "much"), "model.dropout is 'much'; it must be a number."),
+    "useless argument": (
+        _bad_config("training.optimizer.arguments", {"use_ema": True}),
+        "training.optimizer.arguments.use_ema is not supported",
+    ),
+    "missing file": (
+        _bad_config("data.train.source", "no.en"), "no.en: there is no such file."
+    ),
+    "unequal length": (_bad_corpus(b"a\nb\n", b"c\n"), "bad.de has 1; line i of one must be"),
+    "invalid UTF-8": (_bad_corpus(b"a\nb\n", b"c\n\xff\n"), "bad.de:2: this line is not UTF-8"),
+    "empty corpus": (_bad_corpus(b"", b""), "there is not one sentence pair in it"),
+    "too large a vocabulary": (
+        _bad_config("tokenizer", {"type": "bpe", "vocab_size": 9000, "shared": False}),
+        "tokenizer.vocab_size is 9000, but the training sentences support no more than",
+    ),
+    "run of another config": (_another_config, "model.dropout: 0.2 → 0.4"),
+    "run of an older format": (_older_format, "this run has format 1 of an earlier version of s2s"),
+    "unreadable checkpoint": (_unreadable_checkpoint, "model.safetensors: the checkpoint cannot be read"),
+    "no run": (lambda folder, *_: ("translate", folder, "x"), "this is not a run directory"),
+    "no such checkpoint": (
+        lambda folder, corpus, trained: ("translate", trained, "--checkpoint", "77", "x"),
+        "there is no checkpoint `77`",
+    ),
+    "no lexicon": (_no_lexicon, "lexicon.safetensors: "),
+    "unreadable input": (
+        lambda folder, corpus, trained: ("translate", trained, "-i", folder / "no"), "no such file"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_gets_one_message_and_one_hint(case, tmp_path, corpus, trained):
+    make_arguments, message = BAD_INPUT[case]
+    process = s2s(*make_arguments(tmp_path, corpus, trained), cwd=tmp_path)
+    assert process.returncode == 1 and process.out == ""
+    assert message in process.err
+    assert process.err.count("error: ") == 1 and process.err.count("hint: ") == 1
+    assert "Traceback" not in process.err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
+def test_a_full_disk_is_one_message(trained):
+    process = s2s("translate", trained, "1 2", "-o", "/dev/full")
+    assert process.returncode == 1 and "Traceback" not in process.err
+    assert "No space left on device" in process.err
+
+
+def test_a_corrected_corpus_is_trained_on_in_the_same_run_directory(corpus, tmp_path):
+    settings = tiny_settings(corpus)
+    settings["data"]["train"] = {"source": "bad.digits", "target": str(corpus / "train.words")}
+    good = (corpus / "train.digits").read_bytes()
+    (tmp_path / "bad.digits").write_bytes(b"\xff" + good)
+    write_config(tmp_path / "c.yaml", settings)
+    assert s2s("train", "c.yaml", cwd=tmp_path).returncode == 1
+    (tmp_path / "bad.digits").write_bytes(good)
+    again = s2s("train", "c.yaml", "--set", "training.max_steps=2", cwd=tmp_path)
+    assert again.returncode == 0, again.err

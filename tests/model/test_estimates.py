@@ -1,0 +1,67 @@
+"""Sizes and arithmetic of a recurrent model, from its settings alone."""
+
+import itertools
+
+import pytest
+from model_cases import make_model, model_settings, name_of
+
+from s2s_cli.model.family import VocabSizes, family_of
+from s2s_cli.model.recurrent import products_per_token, training_bytes_per_token
+
+SIZES = VocabSizes(11, 13)
+GRID = [
+    {
+        "architecture": architecture,
+        "decoder__attention": attention,
+        "encoder__bidirectional": bidirectional,
+        "encoder__layers": encoder_layers,
+        "decoder__layers": decoder_layers,
+        "decoder__initial_state": initial_state,
+        "embedding__tied": tied,
+    }
+    for (architecture, bidirectional), attention, (encoder_layers, decoder_layers), (
+        initial_state,
+        tied,
+    ) in itertools.product(
+        itertools.product(("lstm", "gru"), (True, False)),
+        ("none", "general", "additive"),
+        ((1, 1), (2, 3)),
+        (("last", False), ("mean", True)),
+    )
+] + [
+    {"decoder__attention": "dot"},
+    {"embedding__size": 8, "decoder__attention": "none", "embedding__tied": True},
+    {"embedding__shared": True, "embedding__tied": True},
+    {"embedding__shared": True},
+]
+
+
+@pytest.mark.parametrize("changes", GRID, ids=name_of)
+def test_counts_are_those_of_the_model_that_is_made(changes):
+    settings = model_settings(**changes)
+    sizes = VocabSizes(13, 13) if settings.embedding.shared else SIZES
+    seq2seq, family = make_model(settings, sizes), family_of(settings)
+    assert family.parameter_count(settings, sizes) == seq2seq.training_model.count_params()
+    # A multiplication for each value of a kernel; a tied output layer's kernel is the table.
+    source = target = 0
+    for path, weight in seq2seq.weights.items():
+        values = int(weight.numpy().size)
+        if path.startswith(("encoder_", "attention_keys")) and path.endswith("kernel"):
+            source += values
+        if path.startswith(("decoder_", "attention_query", "readout", "output/")):
+            target += values if path.endswith("kernel") else 0
+        if settings.embedding.tied and path in TABLES:
+            target += values
+    assert products_per_token(settings, sizes) == (source, target)
+    assert family.has_attention(settings) == (settings.decoder.attention != "none")
+
+
+TABLES = ("target_embedding/embeddings", "embedding/embeddings")
+
+
+def test_the_memory_of_a_training_step_grows_with_what_fills_it():
+    small = training_bytes_per_token(model_settings(), 1000, 50)
+    assert training_bytes_per_token(model_settings(), 2000, 50) > small
+    assert training_bytes_per_token(model_settings(), 1000, 100) > small
+    assert training_bytes_per_token(model_settings(encoder__layers=2), 1000, 50) > small
+    assert training_bytes_per_token(model_settings(decoder__units=16), 1000, 50) > small
