@@ -73,7 +73,7 @@ def load_resolved(
         raise RunError(
             f"{path}: this run has format {found} of {'a later' if is_later else 'an earlier'}"
             f" version of s2s; this version reads format {RUN_FORMAT}.",
-            "Train it again, or use the version that made it.",
+            "Train it again in another directory with --run, or use the version that made it.",
         )
     try:
         return config.model_validate(values)

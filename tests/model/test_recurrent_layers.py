@@ -86,7 +86,8 @@ def test_the_inference_layer_gives_what_the_training_layer_gives(kind, go_backwa
     layer = keras_layer(kind, go_backwards=go_backwards)
     mask = tf.constant(MASK)
     expected = layers.training_layer(layer)(tf.constant(INPUTS), mask=mask)
-    hidden, states = layers.inference_layer(layer)(tf.constant(INPUTS), mask)
+    gates = layers.math_of(layer).step_gates(layer)
+    hidden, states = layers.inference_layer(layer, gates)(tf.constant(INPUTS), mask)
     for a, b in zip(expected, [hidden, *states], strict=True):
         present = MASK[:, :, None] if len(a.shape) == 3 else True
         np.testing.assert_allclose(np.where(present, b, 0), np.where(present, a, 0), atol=1e-6)

@@ -522,7 +522,10 @@ def test_a_run_of_an_earlier_format_is_refused_with_one_sentence(train, tmp_path
         with pytest.raises(RunError) as caught:
             use()
         assert caught.value.message == expected
-        assert caught.value.hint == "Train it again, or use the version that made it."
+        assert (
+            caught.value.hint
+            == "Train it again in another directory with --run, or use the version that made it."
+        )
 
 
 def test_a_loss_that_is_not_finite_at_first_freezes_neither_plateau_nor_selection(

@@ -105,7 +105,7 @@ def test_events_come_in_the_order_in_which_things_happen():
     ("limit", "steps", "reason"),
     [
         ({"max_steps": None, "epochs": 2}, 12, "2 epochs are done"),
-        ({"max_steps": None, "max_minutes": 1e-6}, 1, "1e-06 minutes are over"),
+        ({"max_steps": None, "max_minutes": 1e-12}, 0, "1e-12 minutes are over"),
         ({"max_steps": 5, "epochs": 2}, 5, "5 steps are done"),
     ],
 )

@@ -24,6 +24,7 @@ from s2s_cli.model.recurrent.layers import (
     inference_layer,
     math_of,
     step_layer,
+    training_layer,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def float_layers(layers: RecurrentLayers) -> InferenceLayers:
             layers,
             source_dropout=_unchanged,
             target_dropout=_unchanged,
-            encoder=tuple(_encoder_layer(layer) for layer in layers.encoder),
+            encoder=tuple(training_layer(layer) for layer in layers.encoder),
             encoder_dropouts=tuple(_unchanged for _ in layers.encoder_dropouts),
             decoder=tuple(step_layer(layer) for layer in layers.decoder),
             decoder_dropouts=tuple(_unchanged for _ in layers.decoder_dropouts),
@@ -97,11 +98,6 @@ def int8_layers(layers: RecurrentLayers) -> InferenceLayers:
 
 def _unchanged(inputs: Tensor) -> Tensor:
     return inputs
-
-
-def _encoder_layer(layer: Any) -> Callable[..., list[Tensor]]:
-    """An encoder layer, in one direction or in both."""
-    return _side_by_side([inference_layer(one) for one in directions(layer)])
 
 
 def _quantized_encoder_layer(layer: Any, bound: int | None) -> Callable[..., list[Tensor]]:

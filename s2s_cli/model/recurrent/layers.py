@@ -130,7 +130,7 @@ def directions(layer: Any) -> list[Any]:
 
 
 def training_layer(layer: Any) -> Callable[..., TensorList]:
-    """The layer, in one direction or in both, for a training step.
+    """The layer, in one direction or in both, over all positions at once; with a gradient.
 
     (inputs (B,T,E), mask (B,T) or None, initial states) → hidden (B,T,·), the last states. On
     a GPU it is Keras's layer itself, which uses cuDNN.
@@ -165,20 +165,19 @@ def _train(
     return tf.reverse(hidden, [0]), last
 
 
-def inference_layer(layer: Any, gates: Gates | None = None) -> Callable[..., Any]:
-    """One direction of an encoder layer, for inference: (inputs (B,T,E), mask (B,T)) → hidden
-    (B,T,U) in that order, the last states. `gates` replaces the product with the weights."""
+def inference_layer(layer: Any, gates: Gates) -> Callable[..., Any]:
+    """One direction of an encoder layer with other products, for inference.
+
+    (inputs (B,T,E), mask (B,T)) → hidden (B,T,U) in that order, the last states. `gates`
+    replaces the products with the weights.
+    """
     math = math_of(layer)
+
+    def advance(inputs: Tensor, states: TensorList) -> tuple[TensorList, TensorList]:
+        return math.advance(gates(inputs, states[0]), states), []
 
     def run(inputs: Tensor, mask: Tensor) -> tuple[Tensor, TensorList]:
         inputs = tf.transpose(inputs, (1, 0, 2))
-        if gates is None:
-            inputs, advance = _hoisted(layer, tf.cast(inputs, layer.compute_dtype))
-        else:
-
-            def advance(inputs: Tensor, states: TensorList) -> tuple[TensorList, TensorList]:
-                return math.advance(gates(inputs, states[0]), states), []
-
         last, after, _ = scan(
             advance,
             inputs,
@@ -189,22 +188,6 @@ def inference_layer(layer: Any, gates: Gates | None = None) -> Callable[..., Any
         return tf.transpose(after[0], (1, 0, 2)), last
 
     return run
-
-
-def _hoisted(layer: Any, inputs: Tensor) -> tuple[Tensor, Callable[..., Any]]:
-    """The product of the inputs (T,B,E) of all positions with the kernel, and the rest of a step."""
-    math = math_of(layer)
-    kernel, recurrent, bias = _weights(layer, inputs.dtype)
-    bias, recurrent_bias = tf.unstack(bias) if len(bias.shape) == 2 else (bias, None)
-    product = row_product(recurrent)
-
-    def advance(projected: Tensor, states: TensorList) -> tuple[TensorList, TensorList]:
-        found = product(tf.cast(states[0], projected.dtype))
-        if recurrent_bias is not None:
-            found = tf.nn.bias_add(found, recurrent_bias)
-        return math.advance(math.combine(projected, found), states), []
-
-    return tf.tensordot(inputs, kernel, 1) + bias, advance
 
 
 def step_layer(layer: Any, gates: Gates | None = None) -> Callable[..., TensorList]:
