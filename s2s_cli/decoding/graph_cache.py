@@ -72,10 +72,10 @@ class SearchGraph:
         )
 
     def bind(self, weights: Mapping[str, Any]) -> Callable[..., list[tf.Tensor]]:
-        """The search as a function of its arguments, with weights given by path."""
+        """The search as a function of its arguments, with weights (arrays or variables) by path."""
         run = self._imported
         values = [tf.cast(tf.convert_to_tensor(weights[p]), self.dtype) for p in self.shapes]
-        return lambda *arguments: run(*values, *arguments)
+        return lambda *arguments: run(*values, *map(tf.convert_to_tensor, arguments))
 
     @functools.cached_property
     def _imported(self) -> Callable[..., list[tf.Tensor]]:
@@ -88,8 +88,7 @@ class SearchGraph:
         specs = [tf.TensorSpec(shape, self.dtype) for shape in self.shapes.values()]
         specs += [tf.TensorSpec(shape, dtype) for shape, dtype in self.arguments]
         # `tf.function` would not find the functions of the imported graph, such as loop bodies.
-        wrapped = tf.compat.v1.wrap_function(run, specs)
-        return lambda *inputs: wrapped(*map(tf.convert_to_tensor, inputs))
+        return tf.compat.v1.wrap_function(run, specs)  # type: ignore[no-any-return]
 
     def save(self, path: Path) -> None:
         """Writes what `load` reads; where that fails, the next process traces again."""

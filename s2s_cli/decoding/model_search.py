@@ -106,16 +106,14 @@ class ModelSearch:
             self._float_model.load(weights)
             layers = self._float_model.layers.for_int8_inference()
             return compile_search(make_search(layers, self.decoding), self.decoding)
-        values = {path: getattr(value, "value", value) for path, value in weights.items()}
-        run = self._graph.bind(values)
+        run = self._graph.bind(weights)
         return lambda *arguments: Hypotheses(*run(*arguments))
 
     @property
     def shapes(self) -> dict[str, Sequence[int]]:
         """The shape of every weight, by path."""
         if self.decoding.precision == "int8":
-            weights = self._float_model.weights.items()
-            return {path: tuple(weight.shape) for path, weight in weights}
+            return dict(self._float_model.shapes)
         return dict(self._graph.shapes)
 
     @functools.cached_property

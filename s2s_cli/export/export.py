@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
+from s2s_cli.config.schema import ResolvedConfig
 from s2s_cli.decoding.model_search import ModelSearch
 from s2s_cli.decoding.translator import Translator, load_tokenizers
 from s2s_cli.errors import ExportError
@@ -43,7 +44,7 @@ def export(
     folder = run.find_checkpoint(checkpoint)
     tokenizers = load_tokenizers(run, config, folder)
     sizes = VocabSizes(*tokenizers.vocab_sizes)
-    seq2seq = load_model(run, checkpoint)
+    seq2seq = _load_weights(config, folder, sizes, "float32")
     samples = run.samples()
     beside = output.with_name(f".{output.name}.{os.getpid()}")
     try:
@@ -66,10 +67,15 @@ def load_model(run: Run, checkpoint: str = "best", precision: str = "float32") -
     """The Keras models of a checkpoint, for inference. Raises RunError."""
     config, folder = run.config(), run.find_checkpoint(checkpoint)
     sizes = VocabSizes(*load_tokenizers(run, config, folder).vocab_sizes)
+    return _load_weights(config, folder, sizes, precision)
+
+
+def _load_weights(
+    config: ResolvedConfig, folder: Path, sizes: VocabSizes, precision: str
+) -> Seq2Seq:
     require_size(folder, family_of(config.model).parameter_count(config.model, sizes))
     seq2seq = Seq2Seq(config.model, sizes, LayerFactory.for_inference(precision))
-    shapes = {path: tuple(weight.shape) for path, weight in seq2seq.weights.items()}
-    seq2seq.load(read_weights(folder, shapes))
+    seq2seq.load(read_weights(folder, seq2seq.shapes))
     return seq2seq
 
 

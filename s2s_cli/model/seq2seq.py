@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from s2s_cli.config.schema import ModelSettings
-from s2s_cli.model.family import Encoded, Layers, Tensors, VocabSizes, family_of
+from s2s_cli.model.family import Layers, Tensors, VocabSizes, family_of
 from s2s_cli.model.layer_factory import LayerFactory
 
 
@@ -28,9 +28,9 @@ class Seq2Seq:
     def __init__(self, settings: ModelSettings, sizes: VocabSizes, factory: LayerFactory):
         self.layers: Layers = family_of(settings).make_layers(settings, sizes, factory)
         source_ids, target_in_ids = _ids("source_ids"), _ids("target_in_ids")
-        encoded = self.layers.encode(source_ids)
-        cache = self.layers.initial_cache(encoded)
-        decoded = self.layers.decode(target_in_ids, cache, encoded.constants)
+        self._encoded = self.layers.encode(source_ids)
+        cache = self.layers.initial_cache(self._encoded)
+        decoded = self.layers.decode(target_in_ids, cache, self._encoded.constants)
         self.training_model = keras.Model(
             {"source_ids": source_ids, "target_in_ids": target_in_ids},
             self.layers.project(decoded.hidden),
@@ -48,9 +48,8 @@ class Seq2Seq:
     @functools.cached_property
     def decoder(self) -> keras.Model:
         """The decoder on inputs of its own: one position, and what encoder or step returned."""
-        encoded = self.layers.encode(_ids("source_ids"))
-        constants = _inputs_like(encoded.constants)
-        cache = _inputs_like(self.layers.initial_cache(Encoded(constants, encoded.state)))
+        constants = _inputs_like(self._encoded.constants)
+        cache = _inputs_like(self.layers.initial_cache(self._encoded))
         last_ids = keras.Input((1,), dtype="int32", name="target_in_ids")
         decoded = self.layers.decode(last_ids, cache, constants)
         outputs = {"logits": self.layers.project(decoded.hidden)[:, 0], **decoded.cache}
@@ -65,6 +64,11 @@ class Seq2Seq:
         found = {weight.path: weight for weight in self.training_model.weights}
         assert len(found) == len(self.training_model.weights), "two weights have one path"
         return found
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every weight by its path."""
+        return {path: tuple(weight.shape) for path, weight in self.weights.items()}
 
     def load(self, values: Mapping[str, Any]) -> None:
         """Assigns `values`, an array for the path of every weight."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,19 +134,16 @@ def _choose_changed(old: ResolvedConfig, new: Config) -> tuple[dict[str, Any], l
         keys = [key, DEPENDS_ON[key]] if key in DEPENDS_ON else [key]
         return all(before.get(key) == after.get(key) for key in keys)
 
-    previous = {key: settings[key] for key in CHOSEN if key in old.resolved.requested}
-    chosen = _without(choose(new), [key for key in previous if is_unchanged(key)])
-    again = {key: value for key, value in previous.items() if is_unchanged(key)}
+    retained = {
+        key: settings[key] for key in CHOSEN if key in old.resolved.requested and is_unchanged(key)
+    }
+    chosen = {**choose(new), **retained}
     differences = [
         f"{key}: {_requested(after[key])} now chooses {value} (it was {_requested(settings[key])})"
         for key, value in chosen.items()
         if value != settings.get(key) and after.get(key) in ("auto", None)
     ]
-    return {**chosen, **again}, differences
-
-
-def _without(values: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key not in keys}
+    return chosen, differences
 
 
 def _requested(value: Any) -> str:

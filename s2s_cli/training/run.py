@@ -147,9 +147,11 @@ class _Trainer:
 
     def _restore(self, checkpoint: Path) -> None:
         """Puts weights, optimizer, state, metrics and pointers where a checkpoint has them."""
-        self._seq2seq.load(read_weights(checkpoint, _shapes(self._seq2seq.weights)))
-        values = read_optimizer(checkpoint, _shapes(self._optimizer_variables))
-        for name, variable in self._optimizer_variables.items():
+        self._seq2seq.load(read_weights(checkpoint, self._seq2seq.shapes))
+        variables = self._optimizer_variables
+        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+        values = read_optimizer(checkpoint, shapes)
+        for name, variable in variables.items():
             variable.assign(values[name])
         try:
             saved = TypeAdapter(TrainingState).validate_python(read_state(checkpoint))
@@ -230,10 +232,6 @@ class _Trainer:
         for old in run.checkpoints():
             if old not in needed:
                 run.remove(old)
-
-
-def _shapes(variables: dict[str, keras.Variable]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(variable.shape) for name, variable in variables.items()}
 
 
 def _numpy(variables: dict[str, keras.Variable]) -> dict[str, Any]:

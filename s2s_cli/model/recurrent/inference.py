@@ -39,14 +39,9 @@ def float_layers(layers: RecurrentLayers) -> InferenceLayers:
         if candidates is not None:
             output = output_columns(output, layers.target_embedding, candidates)
         return replace(
-            layers,
-            source_dropout=_unchanged,
-            target_dropout=_unchanged,
+            layers.with_dropout(None),
             encoder=tuple(training_layer(layer) for layer in layers.encoder),
-            encoder_dropouts=tuple(_unchanged for _ in layers.encoder_dropouts),
             decoder=tuple(step_layer(layer) for layer in layers.decoder),
-            decoder_dropouts=tuple(_unchanged for _ in layers.decoder_dropouts),
-            output_dropout=_unchanged,
             output=output,
         )
 
@@ -65,24 +60,19 @@ def int8_layers(layers: RecurrentLayers) -> InferenceLayers:
         return None if layer is None else quantized_dense(layer, bound=bound)
 
     quantized = replace(
-        layers,
+        layers.with_dropout(None),
         source_embedding=_first_products(layers.source_embedding, directions(encoder[0])),
         target_embedding=_first_products(layers.target_embedding, [decoder[0]]),
-        source_dropout=_unchanged,
-        target_dropout=_unchanged,
         encoder=tuple(
             _quantized_encoder_layer(layer, index or None) for index, layer in enumerate(encoder)
         ),
-        encoder_dropouts=tuple(_unchanged for _ in layers.encoder_dropouts),
         decoder=tuple(
             step_layer(layer, _quantized_gates(layer, index or None))
             for index, layer in enumerate(decoder)
         ),
-        decoder_dropouts=tuple(_unchanged for _ in layers.decoder_dropouts),
         attention_keys=dense(layers.attention_keys, len(encoder)),
         attention_query=dense(layers.attention_query, len(decoder)),
         readout=dense(layers.readout, max(len(encoder), len(decoder))),
-        output_dropout=_unchanged,
         output=output,
     )
 
@@ -94,10 +84,6 @@ def int8_layers(layers: RecurrentLayers) -> InferenceLayers:
         )
 
     return replaced
-
-
-def _unchanged(inputs: Tensor) -> Tensor:
-    return inputs
 
 
 def _quantized_encoder_layer(layer: Any, bound: int | None) -> Callable[..., list[Tensor]]:

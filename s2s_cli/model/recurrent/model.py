@@ -114,6 +114,15 @@ class RecurrentLayers:
     def for_training(self, draws: DropoutDraws | None) -> RecurrentLayers:
         """Recurrences over all positions at once, with dropout as drawn, or without dropout."""
 
+        return replace(
+            self.with_dropout(draws),
+            encoder=tuple(map(training_layer, self.encoder)),
+            decoder=tuple(map(training_layer, self.decoder)),
+        )
+
+    def with_dropout(self, draws: DropoutDraws | None) -> RecurrentLayers:
+        """The same layers with dropout as drawn, or without dropout for None."""
+
         def dropout(layer: Any) -> Function:
             if draws is None:
                 return lambda inputs: inputs
@@ -123,9 +132,7 @@ class RecurrentLayers:
             self,
             source_dropout=dropout(self.source_dropout),
             target_dropout=dropout(self.target_dropout),
-            encoder=tuple(map(training_layer, self.encoder)),
             encoder_dropouts=tuple(map(dropout, self.encoder_dropouts)),
-            decoder=tuple(map(training_layer, self.decoder)),
             decoder_dropouts=tuple(map(dropout, self.decoder_dropouts)),
             output_dropout=dropout(self.output_dropout),
         )
