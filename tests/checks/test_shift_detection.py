@@ -13,7 +13,7 @@ def shifts(sources, targets):
     return [(shift.line, shift.offset) for shift in detector.shifts]
 
 
-@pytest.mark.parametrize("number", [1_000, 29_000])
+@pytest.mark.parametrize("number", [1_000, pytest.param(29_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("offset", [1, -1])
 def test_a_line_that_one_file_lacks_is_found_near_where_it_was(number, offset):
     sides = lines_with_shared_names(number, seed=number)

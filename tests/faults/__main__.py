@@ -52,7 +52,7 @@ def _rows(arguments: argparse.Namespace, folder: Path):
             kills.at_file_operations(config, folder, expected, arguments.operations),
         )
     if "damages" in arguments.kinds:
-        runs = damages.templates(config, folder)
+        runs = damages.templates(config, folder, undisturbed)
         tally, kinds = damages.damaged_runs(
             config, folder, runs, expected, arguments.damages, chooser
         )

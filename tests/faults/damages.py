@@ -91,11 +91,9 @@ def _damage(run: Path, chooser: random.Random) -> str:
     return f"{how} of {path.relative_to(run)}"
 
 
-def templates(config: Path, folder: Path) -> list[Path]:
-    """A finished run, and one that was killed in its training."""
-    ended, killed = folder / "ended", folder / "killed"
-    code, stderr = forked(["train", str(config), "--run", str(ended)])
-    assert code == 0, stderr
+def templates(config: Path, folder: Path, ended: Path) -> list[Path]:
+    """The finished run, and one that was killed in its training."""
+    killed = folder / "killed"
     forked(["train", str(config), "--run", str(killed)], lambda: end_at(KILLED_AT))
     assert 2 <= len(Run(killed).checkpoints()) < len(Run(ended).checkpoints()) + 2
     return [ended, killed]

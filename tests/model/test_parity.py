@@ -27,9 +27,14 @@ from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.runs.checkpoint import save_checkpoint
 
 TOLERANCE = {"atol": 1e-5, "rtol": 0}
+# The fast tests try every third model.
+MODELS = [
+    pytest.param(changes, id=name_of(changes), marks=[pytest.mark.slow] if number % 3 else [])
+    for number, changes in enumerate(CASES)
+]
 
 
-@pytest.mark.parametrize("changes", CASES, ids=name_of)
+@pytest.mark.parametrize("changes", MODELS)
 def test_every_way_gives_the_logits_of_the_training_model_whatever_the_padding(changes):
     seq2seq = randomised(make_model(model_settings(**changes)))
     expected = by_training_model(seq2seq)

@@ -33,6 +33,7 @@ def test_a_batch_is_a_dict_of_tensors_padded_on_the_right(tmp_path, characters):
     }
 
 
+@pytest.mark.slow
 @settings(property_test, max_examples=15)
 @given(
     lengths=st.lists(st.tuples(st.integers(1, 12), st.integers(1, 12)), min_size=1, max_size=40),

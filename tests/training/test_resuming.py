@@ -17,7 +17,7 @@ from light_training import (
     validations_of,
 )
 
-from s2s_cli.errors import RunError
+from s2s_cli.errors import DataError, RunError
 from s2s_cli.runs.checkpoint import read_state
 from s2s_cli.runs.run import Run
 from s2s_cli.training import resolve
@@ -483,6 +483,19 @@ def test_another_corpus_restarts_the_epoch_and_its_lexicon_is_learned(
     assert not of_kind(events, SelectionReset)
     assert key_of() != before and lexicon_key() == key_of()
     assert of_kind(events, StepDone)[0].batches == 5
+
+
+def test_a_corrected_corpus_is_trained_on_in_the_same_run_directory(
+    train, corpus, tmp_path, settings
+):
+    copy_of(corpus, tmp_path / "bad", settings)
+    source = tmp_path / "bad" / "train.digits"
+    good = source.read_bytes()
+    source.write_bytes(b"\xff" + good)
+    with pytest.raises(DataError, match="not UTF-8"):
+        train()
+    source.write_bytes(good)
+    assert of_kind(train(), Finished)[0].step == 12
 
 
 def test_word_vectors_are_read_once_and_may_change_or_vanish_afterwards(train, tmp_path, settings):

@@ -91,6 +91,7 @@ def test_a_batch_of_weight_zero_changes_nothing_by_its_gradient(eagerly):
     assert largest_difference(before, weights_of(seq2seq)) == 0
 
 
+@pytest.mark.slow
 def test_dropout_depends_on_seed_step_and_row_alone(eagerly):
     steps = {seed: make_step(small_model(dropout=0.5), seed=seed) for seed in (1, 2)}
 
@@ -101,6 +102,7 @@ def test_dropout_depends_on_seed_step_and_row_alone(eagerly):
     assert found[0] == found[3] and len(set(found)) == 3
 
 
+@pytest.mark.slow
 def test_sub_batches_draw_the_dropout_of_the_whole_batch_and_take_its_step(eagerly):
     rows, moved, losses = 5, [], []
     for sub_batches in (1, 2, 3):
