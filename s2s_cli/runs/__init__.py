@@ -1,0 +1,1 @@
+"""The run directory: paths, lock, checkpoints, resume, repair."""
