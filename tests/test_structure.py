@@ -166,3 +166,12 @@ def test_the_command_line_is_imported_without_tensorflow():
         "print(json.dumps(sorted({'tensorflow', 'keras'} & set(sys.modules))))"
     )
     assert in_new_process(program) == []
+
+
+def test_git_ignores_no_source_file():
+    command = ["git", "ls-files", "--others", "--ignored", "--exclude-standard", "*.py"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if found.returncode:
+        pytest.skip("this is no git checkout")
+    folders = ("s2s_cli/", "tests/", "examples/", "configs/")
+    assert [path for path in found.stdout.split() if path.startswith(folders)] == []
