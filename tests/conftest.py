@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import subprocess
@@ -64,7 +65,21 @@ def _write_corpus(folder: Path) -> None:
         (folder / f"{name}.words").write_text(targets)
 
 
-def tiny_settings(corpus: Path) -> dict:
+# One for each family of models, with the settings of a tiny one.
+MODELS = {
+    "lstm": {"embedding": {"size": 8}, "encoder": {"units": 12}, "decoder": {"units": 24}},
+    "transformer": {
+        "embedding": {"size": 16, "tied": True},
+        "heads": 2,
+        "feed_forward": 24,
+        "encoder": {"layers": 1},
+        "decoder": {"layers": 1},
+        "attention_dropout": 0.1,
+    },
+}
+
+
+def tiny_settings(corpus: Path, architecture: str = "lstm") -> dict:
     """A config that trains in seconds."""
     return {
         "data": {
@@ -79,10 +94,8 @@ def tiny_settings(corpus: Path) -> dict:
         },
         "tokenizer": {"type": "char", "vocab_size": 60, "shared": False},
         "model": {
-            "architecture": "lstm",
-            "embedding": {"size": 8},
-            "encoder": {"units": 12},
-            "decoder": {"units": 24},
+            "architecture": architecture,
+            **copy.deepcopy(MODELS[architecture]),
             "dropout": 0.2,
         },
         "training": {
@@ -109,14 +122,26 @@ def settings(corpus: Path) -> dict:
 
 
 @pytest.fixture(scope="session")
-def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_as(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Returns the run directory of a finished training of an architecture, which is made once.
+
+    No test may change it.
+    """
+
+    def run_of(architecture: str) -> Path:
+        def train(folder: Path) -> None:
+            config = write_config(folder / "tiny.yaml", tiny_settings(corpus, architecture))
+            train_in_process(config, folder / "run")
+
+        return made_once(tmp_path_factory, f"trained-{architecture}", train) / "run"
+
+    return run_of
+
+
+@pytest.fixture(scope="session")
+def trained(trained_as: Callable[[str], Path]) -> Path:
     """The run directory of a finished training; no test may change it."""
-
-    def train(folder: Path) -> None:
-        config = write_config(folder / "tiny.yaml", tiny_settings(corpus))
-        train_in_process(config, folder / "run")
-
-    return made_once(tmp_path_factory, "trained", train) / "run"
+    return trained_as("lstm")
 
 
 def train_in_process(
@@ -168,5 +193,5 @@ def s2s(*arguments: object, stdin: str | bytes = "", cwd: Path | None = None):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks every test that needs the trained run as slow; others that train mark themselves."""
     for item in items:
-        if "trained" in getattr(item, "fixturenames", ()):
+        if "trained_as" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)

@@ -26,7 +26,12 @@ def check(config: Config, test: Files | None, *, threads: int) -> Report:
     splits = {name: Split(name) for name in ("training", "validation", "test")}
     lines = LineInspector(collector, is_word_level=config.tokenizer.type == "word")
     inspector = PairInspector(
-        collector, Filters.from_settings(data), tokenizers, threads, SeenTexts(), SeenTexts()
+        collector,
+        Filters.from_settings(data, config.model),
+        tokenizers,
+        threads,
+        SeenTexts(),
+        SeenTexts(),
     )
     inspector.inspect(_training_pairs(config, lines, splits))
     others = [("validation", data.validation), ("test", test)]

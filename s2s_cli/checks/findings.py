@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from s2s_cli.text import corpus
-from s2s_cli.text.filters import EMPTY_SIDE, IDENTICAL, TOO_LONG, UNEVEN, Reason
+from s2s_cli.text.filters import BEYOND_POSITIONS, EMPTY_SIDE, IDENTICAL, TOO_LONG, UNEVEN, Reason
 
 MAX_EXAMPLES = 3
 # Characters of a text that an example shows.
@@ -45,6 +45,7 @@ KINDS = (
     EMPTY_LINE := Kind("empty_line", "line empty on both sides", LEFT_OUT),
     _left_out(EMPTY_SIDE),
     _left_out(TOO_LONG),
+    _left_out(BEYOND_POSITIONS),
     _left_out(UNEVEN, USED),
     _left_out(IDENTICAL, USED),
     DUPLICATE := Kind("duplicate", "repeated pair", USED),

@@ -9,7 +9,10 @@ from typing import Annotated
 import typer
 
 from s2s_cli.cli import console
+from s2s_cli.config.schema import FAMILIES
 from s2s_cli.errors import S2SError
+
+ARCHITECTURES = tuple(name for family in FAMILIES for name in family.architectures())
 
 
 def init(
@@ -22,16 +25,29 @@ def init(
     output: Annotated[Path, typer.Option("-o", "--output", help="Config to write.")] = Path(
         "s2s.yaml"
     ),
+    architecture: Annotated[
+        str,
+        typer.Option(
+            metavar=f"<{'|'.join(ARCHITECTURES)}>",
+            help="Kind of model.",
+            autocompletion=lambda: list(ARCHITECTURES),
+        ),
+    ] = ARCHITECTURES[0],
 ) -> None:
     """Write a commented starter config for a pair of files."""
     from s2s_cli.config.starter import starter_config
     from s2s_cli.files import write_text
 
+    if architecture not in ARCHITECTURES:
+        raise S2SError(
+            f"--architecture is {architecture!r}; it must be one of {', '.join(ARCHITECTURES)}."
+        )
     if output.exists():
         raise S2SError(f"{output}: there is a file already.", "Name another with --output.")
     pairs = _count_pairs(source, target)
     folder = output.resolve().parent
-    write_text(output, starter_config(_relative(source, folder), _relative(target, folder), pairs))
+    files = (_relative(source, folder), _relative(target, folder))
+    write_text(output, starter_config(*files, pairs, architecture))
     console.say(f"wrote {output}. Next:")
     console.next_commands(["s2s", "train", str(output)])
 

@@ -46,13 +46,14 @@ saved. `s2s --install-completion` makes the shell complete commands and options.
 def settings_page() -> str:
     """Every setting, section by section, as Markdown."""
     lines = [_SETTINGS]
+    shown: set[type[Section]] = set()
     for name, field in Config.model_fields.items():
         if name == "model":
             for family in FAMILIES:
-                lines += _model_section(family)
+                lines += _model_section(family, shown)
         else:
             (section,) = sections_in(field.annotation)
-            lines += _section(name, section, field.description or "")
+            lines += _section(name, section, field.description or "", shown)
     lines += ["## Arguments of optimizers\n"]
     lines += ["What `training.optimizer.arguments` may hold. Their defaults are those of Keras.\n"]
     rows = [
@@ -79,16 +80,21 @@ def commands_page() -> str:
     return "\n".join(lines)
 
 
-def _model_section(family: type[ModelSettings]) -> Iterator[str]:
+def _model_section(family: type[ModelSettings], shown: set[type[Section]]) -> Iterator[str]:
     names = " or ".join(f"`{name}`" for name in family.architectures())
     description = " ".join((family.__doc__ or "").split())
-    yield from _section("model", family, description, f" with architecture {names}")
+    yield from _section("model", family, description, shown, f" with architecture {names}")
 
 
 def _section(
-    path: str, section: type[Section], description: str, suffix: str = ""
+    path: str,
+    section: type[Section],
+    description: str,
+    shown: set[type[Section]],
+    suffix: str = "",
 ) -> Iterator[str]:
-    """The table of a section, and the tables of the sections inside it."""
+    """The table of a section, and the tables of the sections inside it that were not shown yet."""
+    shown.add(section)
     yield f"## `{path}`{suffix}\n"
     yield f"{_one_line(description)}\n"
     rows = []
@@ -101,7 +107,8 @@ def _section(
         inner += [(f"{path}.{name}", part, part.__doc__ or "") for part in is_section]
     yield from _table(["Setting", "Values", "Default", "Meaning"], rows)
     for place, part, text in inner:
-        yield from _section(place, part, text)
+        if part not in shown or not suffix:
+            yield from _section(place, part, text, shown, suffix)
 
 
 def _values(field: FieldInfo) -> str:

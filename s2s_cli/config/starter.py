@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from s2s_cli.config.schema import TransformerModel
+
 _STARTER = """\
 # {pairs:,} sentence pairs. Every setting and its default: `s2s schema`.
 data:
@@ -20,27 +22,51 @@ tokenizer:
   vocab_size: {vocab_size:<21}# smaller for less data
   shared: true                     # one vocabulary; false for two scripts
 
-model:
-  architecture: lstm               # lstm, gru
-  embedding: {{size: 256, shared: true, tied: true}}
-  encoder: {{layers: 1, units: 256, bidirectional: true}}
-  decoder: {{layers: 1, units: 512, attention: general}}
-  dropout: 0.3
-
+{model}
 training:
-  epochs: 20                       # or max_steps, or max_minutes; raise it later to continue
+  epochs: {epochs:<25}# or max_steps, or max_minutes; raise it later to continue
   batch_tokens: 2048               # more for more data
-  optimizer: {{name: adam, learning_rate: 2e-3, clip_norm: 1.0}}
-  schedule: {{name: inverse_sqrt, warmup_steps: 200}}
+  optimizer: {{name: adam, learning_rate: {learning_rate}, clip_norm: 1.0}}
+  schedule: {{name: inverse_sqrt, warmup_steps: {warmup_steps}}}
   label_smoothing: 0.1
   validation_steps: 500
   early_stopping: {{metric: bleu, patience: 5}}
 """
 
+_RECURRENT = """\
+model:
+  architecture: {architecture:<19}# lstm, gru, transformer: see docs/families.md
+  embedding: {{size: 256, shared: true, tied: true}}
+  encoder: {{layers: 1, units: 256, bidirectional: true}}
+  decoder: {{layers: 1, units: 512, attention: general}}
+  dropout: 0.3
+"""
 
-def starter_config(source: str, target: str, pairs: int) -> str:
+_TRANSFORMER = """\
+model:
+  architecture: {architecture:<19}# lstm, gru, transformer: see docs/families.md
+  embedding: {{size: {size}, shared: true, tied: true}}
+  heads: 4
+  feed_forward: {feed_forward:<19}# hidden units
+  encoder: {{layers: 4}}
+  decoder: {{layers: 4}}
+  dropout: 0.3
+"""
+
+
+def starter_config(source: str, target: str, pairs: int, architecture: str = "lstm") -> str:
     """A config for files of `pairs` sentence pairs, whose paths are relative to the config."""
+    is_transformer = architecture in TransformerModel.architectures()
+    # A Transformer of the size of a small corpus overfits later; it learns with less each epoch.
+    size = 256 if pairs >= 200_000 else 128
+    model = (_TRANSFORMER if is_transformer else _RECURRENT).format(
+        architecture=architecture, size=size, feed_forward=2 * size
+    )
     return _STARTER.format(
+        model=model,
+        epochs=40 if is_transformer else 20,
+        learning_rate="2e-3",
+        warmup_steps=1000 if is_transformer else 200,
         pairs=pairs,
         source=_quoted(source),
         target=_quoted(target),

@@ -27,7 +27,11 @@ NOT_IN_THE_GRAPH = {
 
 
 def make_search(
-    inference_layers: InferenceLayers, decoding: Decoding, *, compact: bool = True
+    settings: ModelSettings,
+    inference_layers: InferenceLayers,
+    decoding: Decoding,
+    *,
+    compact: bool = True,
 ) -> SearchFunction:
     """source_ids (B,S) → Hypotheses; to be compiled or exported. For `compact` see `Search`.
 
@@ -43,11 +47,6 @@ def make_search(
         constants = dict(encoded.constants)
         if allowed is not None:
             constants["allowed"] = allowed
-        # Recurrent sums are float32, whatever the precision of the products.
-        cache = {
-            name: tf.cast(value, tf.float32) if value.dtype.is_floating else value
-            for name, value in layers.initial_cache(encoded, decoding.max_length).items()
-        }
         find = Search(
             _decoder_step(layers, decoding.beam_size, candidates),
             beam_size=decoding.beam_size,
@@ -55,8 +54,9 @@ def make_search(
             min_length=decoding.min_length,
             compact=compact,
         )
-        limits = length_limits(source_ids, decoding.max_length, decoding.max_length_ratio)
-        return find(cache, constants, limits)
+        longest = settings.bounded(decoding.max_length)
+        limits = length_limits(source_ids, longest, decoding.max_length_ratio)
+        return find(layers.initial_cache(encoded), constants, limits)
 
     return search
 
@@ -69,7 +69,7 @@ def _decoder_step(layers: Layers, beam_size: int, candidates: tf.Tensor | None) 
     ) -> StepOutput:
         decoded = layers.decode(last_ids[:, None], cache, constants, beam_size=beam_size)
         attention = None if decoded.attention is None else decoded.attention[:, 0]
-        logits = layers.project(tf.gather(decoded.hidden, rows))[:, 0]
+        logits = layers.project(tf.gather(decoded.hidden[:, 0], rows))
         if candidates is not None:
             logits = tf.where(tf.gather(constants["allowed"], rows // beam_size), logits, -1e9)
         return StepOutput(logits, decoded.cache, attention, candidates)
@@ -105,7 +105,7 @@ class ModelSearch:
         if self.decoding.precision == "int8":
             self._float_model.load(weights)
             layers = self._float_model.layers.for_int8_inference()
-            return compile_search(make_search(layers, self.decoding), self.decoding)
+            return compile_search(make_search(self.settings, layers, self.decoding), self.decoding)
         run = self._graph.bind(weights)
         return lambda *arguments: Hypotheses(*run(*arguments))
 
@@ -142,7 +142,7 @@ class ModelSearch:
 
     def _trace(self, prefix: str) -> SearchGraph:
         seq2seq = self._make_model(self.decoding.precision)
-        search = make_search(seq2seq.layers.for_inference(), self.decoding)
+        search = make_search(self.settings, seq2seq.layers.for_inference(), self.decoding)
         variables = seq2seq.weights
 
         def search_with(values: Sequence[tf.Tensor], *arguments: tf.Tensor) -> Sequence[tf.Tensor]:

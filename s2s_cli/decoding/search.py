@@ -294,8 +294,10 @@ def _gathered(tensors: Any, rows: tf.Tensor) -> Any:
 
 
 def _any_rows(tensors: Any) -> Any:
-    """Shapes that leave the first axis open, for a loop that removes rows."""
-    return tf.nest.map_structure(
-        lambda tensor: tf.TensorShape([None, *tensor.shape[1:]] if tensor.shape.rank else []),
-        tensors,
-    )
+    """Shapes for a loop that removes rows, and whose cache grows along axes of length 0."""
+
+    def shape(tensor: tf.Tensor) -> tf.TensorShape:
+        sizes = tensor.shape.as_list()[1:] if tensor.shape.rank else None
+        return tf.TensorShape([] if sizes is None else [None, *(size or None for size in sizes)])
+
+    return tf.nest.map_structure(shape, tensors)

@@ -240,7 +240,9 @@ def resolve_decoding(decoding: Decoding, config: ResolvedConfig) -> Decoding:
     return decoding.model_copy(
         update={
             "precision": resolve_decoding_precision(decoding.precision),
-            "max_source_length": decoding.max_source_length or config.data.max_length,
+            "max_source_length": config.model.bounded(
+                decoding.max_source_length or config.data.max_length
+            ),
         }
     )
 

@@ -37,7 +37,8 @@ def write(folder: Path, seq2seq: Seq2Seq, run: Run, config: ResolvedConfig) -> N
     right → ids (B,L) int32, with `</s>` where it was reached, and log_probability (B,) float32,
     of the best hypothesis that the decoding section of the config finds.
     """
-    search = make_search(seq2seq.layers.for_inference(), config.decoding, compact=False)
+    layers = seq2seq.layers.for_inference()
+    search = make_search(config.model, layers, config.decoding, compact=False)
 
     def serve(source_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         found = search(source_ids)

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
 from s2s_cli.config.schema import Embedding, Initializer, SideFiles
 from s2s_cli.errors import ConfigError, DataError
@@ -46,40 +46,88 @@ def make_embeddings(
     return source, table("target_embedding", sizes.target, tied=settings.tied)
 
 
+@dataclass(frozen=True)
+class TiedOutput:
+    """The target table, transposed, as the output layer, with or without a bias."""
+
+    table: keras.Layer
+    bias: keras.Layer | None
+    """A dense layer without a bias of its own: for the input 1, it gives the bias of each token."""
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """hidden (…,H) → logits (…,V)."""
+        logits = self.table(hidden, reverse=True)
+        if self.bias is None:
+            return logits
+        return logits + self.bias(ops.ones_like(hidden[..., :1]))
+
+
 def make_output(
-    target_embedding: keras.Layer, settings: Embedding, sizes: VocabSizes, factory: LayerFactory
+    target_embedding: keras.Layer,
+    settings: Embedding,
+    sizes: VocabSizes,
+    factory: LayerFactory,
+    *,
+    tied_bias: bool = False,
 ) -> Callable[[Tensor], Tensor]:
     """The output layer, hidden (…,H) → logits (…,V): a dense one, or the target table transposed.
 
     In bfloat16 its product is rounded, which costs less than any noise of training: a logit of
     10 by 0.03 at most.
     """
-    if settings.tied:
-        return lambda hidden: target_embedding(hidden, reverse=True)
-    return factory.dense("output", sizes.target)  # type: ignore[no-any-return]
+    if not settings.tied:
+        return factory.dense("output", sizes.target)  # type: ignore[no-any-return]
+    bias = None
+    if tied_bias:
+        bias = factory.dense("output_bias", sizes.target, use_bias=False, initializer="zeros")
+    return TiedOutput(target_embedding, bias)
 
 
-def output_columns(
-    output: Any, target_embedding: keras.Layer, candidates: Tensor
-) -> Callable[[Tensor], Tensor]:
+def read_output(output: TiedOutput) -> Callable[[Tensor], Tensor]:
+    """A tied output layer for hidden (N,H), whose weights are read once, here."""
+    table, bias = output.table.embeddings, output.bias
+    added = None if bias is None else tf.reshape(bias.kernel, [-1])
+    dtype = output.table.compute_dtype
+    table = tf.cast(table, dtype)
+
+    def run(hidden: Tensor) -> Tensor:
+        logits = tf.matmul(tf.cast(hidden, dtype), table, transpose_b=True)
+        return logits if added is None else tf.nn.bias_add(logits, tf.cast(added, dtype))
+
+    return run
+
+
+def output_columns(output: Any, candidates: Tensor) -> Callable[[Tensor], Tensor]:
     """The output layer for the tokens candidates (C,) only, whose weights are gathered once."""
-    if not isinstance(output, keras.Layer):
-        table = tf.gather(target_embedding.embeddings, candidates)
-        return lambda hidden: tf.matmul(hidden, tf.cast(table, hidden.dtype), transpose_b=True)
-    kernel = tf.gather(output.kernel, candidates, axis=1)
-    bias = tf.cast(tf.gather(output.bias, candidates), tf.float32)
-    return lambda hidden: (
-        tf.cast(tf.matmul(hidden, tf.cast(kernel, hidden.dtype)), tf.float32) + bias
+    table, bias = _output_weights(output)
+    rows = tf.gather(table, candidates, axis=0 if isinstance(output, TiedOutput) else 1)
+    added = None if bias is None else tf.gather(tf.reshape(bias, [-1]), candidates)
+
+    def columns(hidden: Tensor) -> Tensor:
+        rounded = tf.cast(rows, hidden.dtype)
+        logits = tf.matmul(hidden, rounded, transpose_b=isinstance(output, TiedOutput))
+        return logits if added is None else tf.cast(logits, tf.float32) + tf.cast(added, tf.float32)
+
+    return columns
+
+
+def quantized_output(output: Any, *, bound: float | None) -> QuantizedProduct:
+    """The output layer with an 8-bit product; for `bound` see QuantizedProduct."""
+    table, bias = _output_weights(output)
+    matrix = numpy_values(table)
+    return QuantizedProduct(
+        matrix.T if isinstance(output, TiedOutput) else matrix,
+        None if bias is None else numpy_values(bias).reshape(-1),
+        bound=bound,
     )
 
 
-def quantized_output(
-    output: Any, target_embedding: keras.Layer, *, bound: float
-) -> QuantizedProduct:
-    """The output layer with an 8-bit product; hidden values lie within ±bound."""
-    if not isinstance(output, keras.Layer):
-        return QuantizedProduct(numpy_values(target_embedding.embeddings).T, bound=bound)
-    return QuantizedProduct(numpy_values(output.kernel), numpy_values(output.bias), bound=bound)
+def _output_weights(output: Any) -> tuple[keras.Variable, Any]:
+    """The table (V,H) of a tied output or the kernel (H,V) of another, and the bias, (V,) or (1,V),
+    or None."""
+    if not isinstance(output, TiedOutput):
+        return output.kernel, output.bias
+    return output.table.embeddings, None if output.bias is None else output.bias.kernel
 
 
 def _make_initializer(settings: str | Initializer) -> keras.initializers.Initializer:

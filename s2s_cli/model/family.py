@@ -73,8 +73,11 @@ class Layers(Protocol):
     def encode(self, source_ids: Tensor) -> Encoded:
         """source_ids (B,S) int32, 0 on the right → what the decoder needs."""
 
-    def initial_cache(self, encoded: Encoded, max_length: int | None = None) -> Tensors:
-        """The decoder's cache before the first position; `max_length` bounds the positions."""
+    def initial_cache(self, encoded: Encoded) -> Tensors:
+        """The decoder's cache before the first position, with the dtypes that `decode` returns.
+
+        An axis of length 0 is one that grows with the positions.
+        """
 
     def decode(
         self, target_in_ids: Tensor, cache: Tensors, constants: Tensors, *, beam_size: int = 1

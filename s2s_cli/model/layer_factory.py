@@ -48,14 +48,42 @@ class LayerFactory:
         return type(found).from_config({**arguments, "seed": path_seed(self.seed, path)})
 
     def dense(
-        self, name: str, units: int, *, activation: str | None = None, use_bias: bool = True
+        self,
+        name: str,
+        units: int,
+        *,
+        activation: str | None = None,
+        use_bias: bool = True,
+        initializer: str = "glorot_uniform",
     ) -> layers.Dense:
-        """A dense layer: kernel by Glorot and Bengio's uniform rule, bias 0."""
+        """A dense layer: kernel by Glorot and Bengio's uniform rule if not said otherwise, bias 0."""
         return layers.Dense(
             units,
             activation=activation,
             use_bias=use_bias,
-            kernel_initializer=self.initializer("glorot_uniform", f"{name}/kernel"),
+            kernel_initializer=self.initializer(initializer, f"{name}/kernel"),
+            dtype=self.policy,
+            name=name,
+        )
+
+    def embedding(
+        self, name: str, rows: int, size: int, initializer: str | keras.initializers.Initializer
+    ) -> layers.Embedding:
+        """A table of `rows` vectors."""
+        return layers.Embedding(
+            rows,
+            size,
+            embeddings_initializer=self.initializer(initializer, f"{name}/embeddings"),
+            dtype=self.policy,
+            name=name,
+        )
+
+    def layer_norm(self, name: str, epsilon: float) -> layers.LayerNormalization:
+        """Layer normalisation of the last axis: scale 1, offset 0."""
+        return layers.LayerNormalization(
+            epsilon=epsilon,
+            beta_initializer=self.initializer("zeros", f"{name}/beta"),
+            gamma_initializer=self.initializer("ones", f"{name}/gamma"),
             dtype=self.policy,
             name=name,
         )

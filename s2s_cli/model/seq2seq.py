@@ -81,8 +81,10 @@ def _ids(name: str) -> keras.KerasTensor:
 
 
 def _inputs_like(tensors: Tensors) -> Tensors:
-    """A `keras.Input` of the same name, shape and dtype for each tensor."""
+    """A `keras.Input` of the same name, shape and dtype for each tensor; an axis of 0 grows."""
     return {
-        name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
+        name: keras.Input(
+            [size or None for size in tensor.shape[1:]], dtype=tensor.dtype, name=name
+        )
         for name, tensor in tensors.items()
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from s2s_cli.config.schema import Data
+from s2s_cli.config.schema import Data, ModelSettings
 from s2s_cli.text.corpus import Pair
 
 
@@ -24,10 +24,11 @@ class Reason:
 
 EMPTY_SIDE = Reason("empty_side", "with an empty side")
 TOO_LONG = Reason("too_long", "longer than data.max_length", "max_length")
+BEYOND_POSITIONS = Reason("beyond_positions", "longer than model.max_positions")
 UNEVEN = Reason("uneven", "with sides of very unequal length", "max_length_ratio")
 IDENTICAL = Reason("identical", "with identical sides", "drop_identical")
 # In the order in which a pair is tested: it is left out for the first that holds.
-REASONS = (EMPTY_SIDE, TOO_LONG, UNEVEN, IDENTICAL)
+REASONS = (EMPTY_SIDE, TOO_LONG, BEYOND_POSITIONS, UNEVEN, IDENTICAL)
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,15 @@ class Filters:
     max_length: int
     max_length_ratio: float | None = None
     drop_identical: bool = False
+    longest_sentence: int | None = None
+    """What the model can take."""
 
     @classmethod
-    def from_settings(cls, data: Data) -> Filters:
-        """The filters of the section `data`."""
-        return cls(data.max_length, data.max_length_ratio, data.drop_identical)
+    def from_settings(cls, data: Data, model: ModelSettings) -> Filters:
+        """The filters of the section `data`, and of the model."""
+        return cls(
+            data.max_length, data.max_length_ratio, data.drop_identical, model.longest_sentence
+        )
 
     def reason(self, pair: Pair, source_length: int, target_length: int) -> Reason | None:
         """The first reason to leave the pair out; None for a pair to use."""
@@ -72,6 +77,8 @@ class Filters:
             return EMPTY_SIDE
         if longer > self.max_length:
             return TOO_LONG
+        if self.longest_sentence is not None and longer > self.longest_sentence:
+            return BEYOND_POSITIONS
         if self.max_length_ratio is not None and longer > self.max_length_ratio * shorter:
             return UNEVEN
         if self.drop_identical and pair.source == pair.target:

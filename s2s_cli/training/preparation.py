@@ -129,7 +129,7 @@ def _prepare_store(
                 key,
                 _pairs(config, split, read),
                 tokenizers,
-                filters=Filters.from_settings(config.data),
+                filters=Filters.from_settings(config.data, config.model),
                 threads=threads,
                 on_progress=check,
             )
@@ -174,6 +174,8 @@ def store_key(config: ResolvedConfig, tokenizers: Tokenizers, split: str) -> str
         "filters": [data.max_length, data.max_length_ratio, data.drop_identical],
         "tokenizers": [tokenizers.source.fingerprint, tokenizers.target.fingerprint],
     }
+    if config.model.longest_sentence is not None:
+        made_from["longest_sentence"] = config.model.longest_sentence
     if data.validation is not None and data.validation.fraction is not None:
         made_from["held_out"] = [seed, data.validation.fraction]
     if split == "validation" and data.validation is not None:

@@ -118,7 +118,7 @@ def choose(config: Config) -> dict[str, Any]:
             training.schedule.decay_steps or training.max_steps
         )
     chosen["decoding.precision"] = resolve_decoding_precision(config.decoding.precision)
-    chosen["decoding.max_source_length"] = (
+    chosen["decoding.max_source_length"] = config.model.bounded(
         config.decoding.max_source_length or config.data.max_length
     )
     return chosen

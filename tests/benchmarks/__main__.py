@@ -93,13 +93,22 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--checkpoint", help="its checkpoint, to measure its translating")
     parser.add_argument("--test-pieces", type=Path, help="--test, tokenised for it")
     parser.add_argument("--torch-step", type=Path, help="the PyTorch reference step")
+    parser.add_argument("--eole", type=Path, metavar="SCRIPT", help="trains with Eole in DIR")
+    parser.add_argument(
+        "--marian",
+        type=Path,
+        nargs=2,
+        metavar=("SCRIPT", "PYTHON"),
+        help="trains with Marian in DIR",
+    )
     parser.add_argument("--tutorial", type=Path, help="the tutorials' decoding loop")
     parser.add_argument("--json", type=Path, help="file to write all figures to")
     arguments = parser.parse_args()
     if arguments.against and not arguments.corpus:
         parser.error("--against needs --corpus: the corpus that the program was prepared with")
-    if (arguments.torch_step or arguments.checkpoint) and not arguments.against:
-        parser.error("--torch-step and --checkpoint need --against, which has their Python")
+    needs_folder = (arguments.torch_step, arguments.checkpoint, arguments.eole, arguments.marian)
+    if any(needs_folder) and not arguments.against:
+        parser.error("--torch-step, --checkpoint, --eole and --marian need --against DIR")
     if arguments.run and not arguments.test:
         parser.error("--run needs --test, sentences to translate")
     if arguments.checkpoint and not arguments.test_pieces:
@@ -138,8 +147,31 @@ def _reference_cases(arguments: argparse.Namespace, folder: Path) -> Iterator[Ca
         ours = _training(arguments, corpus, cases.REFERENCE, precision)
         peer = None
         if arguments.against:
-            peer = functools.partial(peers.opennmt_training, arguments.against, 150)
+            peer = functools.partial(peers.opennmt_training, arguments.against, "lstm.yaml", 150)
         yield Case(f"training reference {precision}", "target_tokens_per_second", ours, peer)
+    for precision in _training_precisions(arguments):
+        yield from _transformer_cases(arguments, corpus, precision)
+
+
+def _transformer_cases(
+    arguments: argparse.Namespace, corpus: Path, precision: str
+) -> Iterator[Case]:
+    from benchmarks import cases, peers
+
+    folder, figure = arguments.against, "target_tokens_per_second"
+    ours = _training(arguments, corpus, cases.TRANSFORMER_TINY, precision)
+    name = f"training transformer-tiny {precision}"
+    peer = folder and functools.partial(peers.opennmt_training, folder, "tiny.yaml", 80)
+    yield Case(name, figure, ours, peer)
+    if arguments.eole:
+        peer = functools.partial(peers.eole_training, arguments.eole, folder, 80)
+        yield Case(f"{name}, Eole", figure, ours, peer)
+    peer = None
+    if arguments.marian:
+        script, python = arguments.marian
+        peer = functools.partial(peers.marian_training, script, python, folder, "tiny", 150)
+    ours = _training(arguments, corpus, cases.TRANSFORMER_TINY_64, precision)
+    yield Case(f"training transformer-tiny-64 {precision}", figure, ours, peer)
 
 
 def _training_precisions(arguments: argparse.Namespace) -> list[str]:

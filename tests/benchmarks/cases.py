@@ -29,6 +29,30 @@ REFERENCE: dict[str, Any] = {
     },
 }
 
+# Transformer-Tiny, as the other programs are given it: 2.4 M parameters, batches of 4,096 tokens.
+TRANSFORMER_TINY: dict[str, Any] = {
+    "model": {
+        "architecture": "transformer",
+        "embedding": {"size": 128, "shared": True, "tied": True},
+        "heads": 4,
+        "feed_forward": 256,
+        "encoder": {"layers": 4},
+        "decoder": {"layers": 4},
+        "dropout": 0.3,
+        "attention_dropout": 0.1,
+    },
+    "training": {
+        "batch_tokens": 4096,
+        "optimizer": {"name": "adam", "learning_rate": 1e-3, "clip_norm": 1.0},
+        "label_smoothing": 0.1,
+    },
+}
+# As Marian is given it: batches of 64 sentences, no dropout of attention weights.
+TRANSFORMER_TINY_64: dict[str, Any] = {
+    "model": {**TRANSFORMER_TINY["model"], "attention_dropout": 0.0},
+    "training": {**TRANSFORMER_TINY["training"], "batch_tokens": None, "batch_size": 64},
+}
+
 
 def bare(units: int, batch_size: int) -> dict[str, Any]:
     """Two LSTMs joined by their states, and an output layer, as the PyTorch reference has them."""

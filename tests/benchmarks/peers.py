@@ -14,16 +14,35 @@ import sys
 from pathlib import Path
 
 
-def opennmt_training(folder: Path, steps: int) -> dict[str, float]:
+def opennmt_training(folder: Path, config: str, steps: int) -> dict[str, float]:
     """Target tokens a second, as the program reports them; its first report is left out.
 
     It trains on the corpus that it was prepared with, which must be ours.
     """
-    command = ["venv/bin/onmt_train", "-config", "lstm.yaml", "-train_steps", str(steps)]
+    command = ["venv/bin/onmt_train", "-config", config, "-train_steps", str(steps)]
     command += ["-valid_steps", str(10 * steps), "-save_checkpoint_steps", str(10 * steps)]
     command += ["-save_model", "benchmark"]
-    printed = _run(command, folder)
-    rates = [float(rate) for rate in re.findall(r"/\s*(\d+) tok/s", printed)]
+    return _reported(_run(command, folder), r"/\s*(\d+) tok/s")
+
+
+def eole_training(script: Path, folder: Path, steps: int) -> dict[str, float]:
+    """The same of Eole, by the script that sets it up and trains."""
+    printed = _run(["bash", str(script.absolute()), str(folder.absolute()), str(steps)], Path.cwd())
+    return _reported(printed, r"/\s*(\d+) tok/s")
+
+
+def marian_training(
+    script: Path, python: Path, folder: Path, kind: str, updates: int
+) -> dict[str, float]:
+    """The same of Marian, by a script that trains with its Python package."""
+    command = [str(python), str(script.absolute()), str(folder.absolute()), kind, str(updates)]
+    return _reported(_run(command, Path.cwd()), r"([\d.]+) words/s")
+
+
+def _reported(printed: str, rate: str) -> dict[str, float]:
+    """The median of the rates that were printed, without the first, which counts the start."""
+    rates = [float(found) for found in re.findall(rate, printed)]
+    assert len(rates) > 1, printed[-2000:]
     return {"target_tokens_per_second": statistics.median(rates[1:])}
 
 

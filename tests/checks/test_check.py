@@ -97,7 +97,7 @@ def test_pairs_are_judged_as_training_judges_them(dirty, tmp_path):
         "key",
         training_pairs(loaded.data, 1),
         Tokenizers(*learned),
-        filters=Filters.from_settings(loaded.data),
+        filters=Filters.from_settings(loaded.data, loaded.model),
         threads=1,
     )
     left_out = {"empty_side": 2, "too_long": 1, "uneven": 1, "identical": 1}

@@ -17,6 +17,16 @@ def test_init_writes_a_valid_config_and_never_overwrites(corpus, tmp_path, capsy
     assert "there is a file already" in capsys.readouterr().err and output.read_bytes() == before
 
 
+def test_the_architecture_is_chosen_by_an_option(corpus, tmp_path, capsys):
+    files = (str(corpus / "train.digits"), str(corpus / "train.words"))
+    output = tmp_path / "s2s.yaml"
+    assert main(["init", *files, "-o", str(output), "--architecture", "rnn"]) == 1
+    shown = capsys.readouterr().err
+    assert "--architecture is 'rnn'; it must be one of lstm, gru, transformer." in shown
+    assert main(["init", *files, "-o", str(output), "--architecture", "transformer"]) == 0
+    assert load_config(output).model.architecture == "transformer"
+
+
 def test_files_that_are_not_parallel_are_refused(tmp_path, capsys):
     (tmp_path / "a").write_text("1\n2\n")
     (tmp_path / "b").write_text("1\n")

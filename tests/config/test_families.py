@@ -9,6 +9,7 @@ from s2s_cli.config.schema import (
     ModelSettings,
     RecurrentModel,
     Section,
+    TransformerModel,
     config_type,
     resolved_config_type,
 )
@@ -97,6 +98,6 @@ def test_a_model_that_is_not_a_section_is_refused(tmp_path, value):
 
 
 def test_the_type_of_a_config_is_the_same_each_time():
-    assert config_type() is config_type((RecurrentModel,))
+    assert config_type() is config_type((RecurrentModel, TransformerModel))
     assert config_type() is not config_type(FAMILIES)
     assert resolved_config_type(FAMILIES) is resolved_config_type(FAMILIES)

@@ -41,7 +41,7 @@ def test_every_mistake_is_reported_at_once_with_its_line_and_what_is_allowed(tmp
         " would never be used; allowed for adam: beta_1, beta_2, epsilon, amsgrad, weight_decay.",
         "bad.yaml:7: training.early_stopping is 3; it must be a section with keys of its own.",
         "bad.yaml:8: decoding.batch_size is 0; it must be at least 1.",
-        "bad.yaml:9: model.architecture is 'lstmm'; choose from lstm, gru; did you mean `lstm`?",
+        "bad.yaml:9: model.architecture is 'lstmm'; choose from lstm, gru, transformer; did you mean `lstm`?",
     ]
 
 

@@ -6,6 +6,7 @@ from s2s_cli.config.load import load_config
 from s2s_cli.config.starter import starter_config
 
 
+@pytest.mark.parametrize("architecture", ["lstm", "gru", "transformer"])
 @pytest.mark.parametrize(
     ("pairs", "tokenizer", "vocab_size", "fraction"),
     [
@@ -16,14 +17,15 @@ from s2s_cli.config.starter import starter_config
     ],
 )
 def test_the_starter_config_is_valid_and_suits_the_number_of_pairs(
-    tmp_path, pairs, tokenizer, vocab_size, fraction
+    tmp_path, pairs, tokenizer, vocab_size, fraction, architecture
 ):
-    text = starter_config('a "b".en', "ä: #1.de", pairs)
+    text = starter_config('a "b".en', "ä: #1.de", pairs, architecture)
     assert (
         text.startswith(f"# {pairs:,} sentence pairs.") and max(map(len, text.splitlines())) < 100
     )
     (tmp_path / "s2s.yaml").write_text(text, encoding="utf-8")
     config = load_config(tmp_path / "s2s.yaml")
+    assert config.model.architecture == architecture
     corpus = config.data.train[0]
     assert (corpus.source, corpus.target) == (
         str(tmp_path / 'a "b".en'),

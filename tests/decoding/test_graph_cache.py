@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from conftest import made_once, s2s
+from conftest import MODELS, made_once, s2s
 from google.protobuf import text_format
 
 from s2s_cli.decoding import graph_cache, model_search
@@ -50,11 +50,11 @@ def translations(run, **changes) -> list:
 
 def translations_by_layers(run, precision="float32", **changes) -> list:
     """What a search gives that is traced here, with no cache."""
-    seq2seq = load_model(Run(run), precision=precision)
+    seq2seq, settings = load_model(Run(run), precision=precision), Run(run).config().model
     cached = translator(run, precision=precision, **changes)
     decoding = cached.decoding
     cached.search_function = compile_search(
-        make_search(seq2seq.layers.for_inference(), decoding), decoding
+        make_search(settings, seq2seq.layers.for_inference(), decoding), decoding
     )
     return outcome(cached.n_best(SENTENCES))
 
@@ -95,12 +95,18 @@ def traced(monkeypatch) -> list:
     return calls
 
 
+@pytest.fixture(scope="module", params=MODELS)
+def of_each_family(request, trained_as) -> Path:
+    """A finished run of each family."""
+    return trained_as(request.param)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_cached_search_gives_what_the_layers_give(trained, cache, precision, traced):
+def test_a_cached_search_gives_what_the_layers_give(of_each_family, cache, precision, traced):
     changes = {"beam_size": 3, "n_best": 2, "shortlist": 9, "precision": precision}
-    found = [translations(trained, **changes) for _ in range(2)]
+    found = [translations(of_each_family, **changes) for _ in range(2)]
     assert len(traced) == len(list(cache.glob("*.search"))) == 1
-    assert found[0] == found[1] == translations_by_layers(trained, **changes)
+    assert found[0] == found[1] == translations_by_layers(of_each_family, **changes)
 
 
 def test_a_cached_greedy_search_gives_what_the_layers_give(trained, expected):

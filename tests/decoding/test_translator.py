@@ -4,9 +4,11 @@ import itertools
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import MODELS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +25,12 @@ from s2s_cli.text.tokenizer import BOS, Tokenizers
 pytestmark = pytest.mark.slow
 
 SENTENCES = ["1 2", "", "   ", "7 0 3 3 9 4", "5", "2 2 2"]
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def trained(request, trained_as) -> Path:
+    """A finished run of each family."""
+    return trained_as(request.param)
 
 
 def make_translator(trained, **changes) -> Translator:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
-from conftest import made_once
+from conftest import MODELS, made_once
 
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.errors import ExportError, RunError
@@ -25,6 +25,12 @@ pytestmark = pytest.mark.slow
 WITHOUT_S2S = "import sys; sys.modules['s2s_cli'] = None\n"
 
 
+@pytest.fixture(scope="module", params=MODELS)
+def trained(request, trained_as) -> Path:
+    """A finished run of each family."""
+    return trained_as(request.param)
+
+
 @pytest.fixture(scope="module")
 def artefacts(trained, tmp_path_factory) -> dict[str, Path]:
     """The default export of each format."""
@@ -36,7 +42,7 @@ def artefacts(trained, tmp_path_factory) -> dict[str, Path]:
             assert (result.sentences, result.ties) == (24, 0)
         assert not list(folder.glob(".*"))
 
-    folder = made_once(tmp_path_factory, "artefacts", make)
+    folder = made_once(tmp_path_factory, f"artefacts-of-{trained.parent.name}", make)
     return {export_format: folder / export_format for export_format in ("keras", "saved_model")}
 
 

@@ -48,7 +48,7 @@ class BagLayers:
         mean = ops.sum(vectors * present, axis=1) / ops.sum(present, axis=1)
         return Encoded({"mean": mean}, {})
 
-    def initial_cache(self, encoded: Encoded, max_length: int | None = None) -> Tensors:
+    def initial_cache(self, encoded: Encoded) -> Tensors:
         """Nothing: the decoder looks at the last token only."""
         return {}
 
@@ -77,14 +77,14 @@ class BagLayers:
         def replaced(candidates: Tensor | None) -> BagLayers:
             output = self.output
             if candidates is not None:
-                output = output_columns(output, self.target_embedding, candidates)
+                output = output_columns(output, candidates)
             return replace(self, dropout=_unchanged, output=output)
 
         return replaced
 
     def for_int8_inference(self) -> InferenceLayers:
         """The same with an 8-bit output layer."""
-        product = quantized_output(self.output, self.target_embedding, bound=1)
+        product = quantized_output(self.output, bound=1)
 
         def replaced(candidates: Tensor | None) -> BagLayers:
             output = product if candidates is None else product.columns(candidates)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from s2s_cli.config.schema import RecurrentModel
+from s2s_cli.config.schema import ModelSettings, RecurrentModel, TransformerModel
 from s2s_cli.model.family import VocabSizes
 from s2s_cli.model.layer_factory import LayerFactory
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -19,21 +19,36 @@ SOURCE = np.array([[5, 3, 0], [8, 9, 3]], np.int32)
 TARGET_IN = np.array([[2, 5, 6], [2, 12, 0]], np.int32)
 
 
-def model_settings(**changes) -> RecurrentModel:
+# The settings of a tiny model, for each architecture.
+RECURRENT = {"embedding": {"size": 6}, "encoder": {"units": 4}, "decoder": {"units": 8}}
+TINY = {
+    "lstm": (RecurrentModel, RECURRENT),
+    "gru": (RecurrentModel, RECURRENT),
+    "transformer": (
+        TransformerModel,
+        {
+            "embedding": {"size": 6},
+            "heads": 3,
+            "feed_forward": 10,
+            "encoder": {"layers": 2},
+            "decoder": {"layers": 2},
+        },
+    ),
+}
+
+
+def model_settings(**changes) -> ModelSettings:
     """Settings of a tiny model; `decoder__units=8` sets `units` in the section `decoder`."""
-    settings = {
-        "architecture": "lstm",
-        "embedding": {"size": 6},
-        "encoder": {"units": 4},
-        "decoder": {"units": 8},
-    }
+    architecture = changes.setdefault("architecture", "lstm")
+    family, settings = TINY[architecture]
+    settings = dict(settings)
     for key, value in changes.items():
         section, _, name = key.partition("__")
         if name:
             settings[section] = {**settings.get(section, {}), name: value}
         else:
             settings[section] = value
-    return RecurrentModel.model_validate(settings)
+    return family.model_validate(settings)
 
 
 CASES = [
@@ -55,6 +70,18 @@ CASES = [
     {"embedding__tied": True},
     {"embedding__tied": True, "decoder__attention": "none"},
 ]  # fmt: skip
+TRANSFORMERS = [
+    {"architecture": "transformer", **changes}
+    for changes in (
+        {},
+        {"normalization": "post"},
+        {"positions": "learned", "max_positions": 8},
+        {"activation": "gelu", "embedding__tied": True, "embedding__scale": False},
+        {"activation": "silu", "encoder__layers": 1, "decoder__layers": 3, "heads": 1},
+        {"normalization": "post", "embedding__tied": True, "positions": "learned", "heads": 2},
+    )
+]
+CASES += TRANSFORMERS
 
 
 def name_of(changes: dict) -> str:
@@ -62,7 +89,7 @@ def name_of(changes: dict) -> str:
 
 
 def make_model(
-    settings: RecurrentModel | None = None,
+    settings: ModelSettings | None = None,
     sizes: VocabSizes = SIZES,
     *,
     seed: int = 1,
@@ -74,9 +101,9 @@ def make_model(
 
 
 def randomised(seq2seq: Seq2Seq, scale: float = 0.5) -> Seq2Seq:
-    """The same model; all weights, biases too, have random values that follow from their order."""
+    """The same model; all weights, biases too, have random values that follow from their paths."""
     random = np.random.default_rng(5)
-    for weight in seq2seq.weights.values():
+    for _, weight in sorted(seq2seq.weights.items()):
         weight.assign(random.normal(size=weight.shape) * scale)
     return seq2seq
 
@@ -109,7 +136,8 @@ def by_training_layers(seq2seq: Seq2Seq, source_ids=SOURCE, target_in_ids=TARGET
     encoded = layers.encode(tf.constant(source_ids))
     cache = layers.initial_cache(encoded)
     decoded = layers.decode(tf.constant(target_in_ids), cache, encoded.constants)
-    return layers.project(decoded.hidden).numpy()
+    rows = tf.reshape(decoded.hidden, [-1, decoded.hidden.shape[-1]])
+    return layers.project(rows).numpy().reshape(*target_in_ids.shape, -1)
 
 
 def by_inference_layers(
@@ -126,15 +154,15 @@ def by_inference_layers(
     layers = make()(None if candidates is None else tf.constant(candidates))
     encoded, logits = layers.encode(tf.constant(source_ids)), []
     cache = {
-        name: tf.repeat(tf.cast(value, tf.float32), beam_size, axis=0)
-        for name, value in layers.initial_cache(encoded, target_in_ids.shape[1]).items()
+        name: tf.repeat(value, beam_size, axis=0)
+        for name, value in layers.initial_cache(encoded).items()
     }
     rows = np.repeat(target_in_ids, beam_size, axis=0)
     for position in range(target_in_ids.shape[1]):
         last_ids = tf.constant(rows[:, position, None])
         decoded = layers.decode(last_ids, cache, encoded.constants, beam_size=beam_size)
         cache = decoded.cache
-        logits.append(layers.project(decoded.hidden)[:, 0].numpy())
+        logits.append(layers.project(decoded.hidden[:, 0]).numpy())
     return np.stack(logits, axis=1)
 
 

@@ -1,12 +1,12 @@
-"""Sizes and arithmetic of a recurrent model, from its settings alone."""
+"""Sizes and arithmetic of a model, from its settings alone."""
 
 import itertools
 
 import pytest
-from model_cases import make_model, model_settings, name_of
+from model_cases import TRANSFORMERS, make_model, model_settings, name_of
 
 from s2s_cli.model.family import VocabSizes, family_of
-from s2s_cli.model.recurrent import products_per_token, training_bytes_per_token
+from s2s_cli.model.recurrent import training_bytes_per_token
 
 SIZES = VocabSizes(11, 13)
 GRID = [
@@ -33,6 +33,8 @@ GRID = [
     {"embedding__size": 8, "decoder__attention": "none", "embedding__tied": True},
     {"embedding__shared": True, "embedding__tied": True},
     {"embedding__shared": True},
+    *TRANSFORMERS,
+    *({**changes, "embedding__shared": True} for changes in TRANSFORMERS),
 ]
 
 
@@ -46,14 +48,15 @@ def test_counts_are_those_of_the_model_that_is_made(changes):
     source = target = 0
     for path, weight in seq2seq.weights.items():
         values = int(weight.numpy().size)
-        if path.startswith(("encoder_", "attention_keys")) and path.endswith("kernel"):
-            source += values
-        if path.startswith(("decoder_", "attention_query", "readout", "output/")):
+        of_source = path.startswith(("encoder_", "attention_keys"))
+        if of_source or path.partition("/")[0].endswith(("memory_keys", "memory_values")):
+            source += values if path.endswith("kernel") else 0
+        elif path.startswith(("decoder_", "attention_query", "readout", "output/")):
             target += values if path.endswith("kernel") else 0
         if settings.embedding.tied and path in TABLES:
             target += values
-    assert products_per_token(settings, sizes) == (source, target)
-    assert family.has_attention(settings) == (settings.decoder.attention != "none")
+    assert family.products_per_token(settings, sizes) == (source, target)
+    assert family.has_attention(settings) == (changes.get("decoder__attention") != "none")
 
 
 TABLES = ("target_embedding/embeddings", "embedding/embeddings")

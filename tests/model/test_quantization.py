@@ -3,13 +3,21 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_cases import by_inference_layers, make_model, model_settings, name_of, randomised
+from model_cases import (
+    TRANSFORMERS,
+    by_inference_layers,
+    make_model,
+    model_settings,
+    name_of,
+    randomised,
+)
 
 from s2s_cli import runtime
 from s2s_cli.config.load import override_decoding
 from s2s_cli.config.schema import Decoding
 from s2s_cli.decoding.model_search import compile_search, make_search
 from s2s_cli.decoding.translator import Translator
+from s2s_cli.model import quantization
 from s2s_cli.model.family import VocabSizes
 from s2s_cli.model.quantization import QuantizedProduct
 from s2s_cli.runs.run import Run
@@ -17,13 +25,25 @@ from s2s_cli.text.padding import source_ids
 
 needs_int8 = pytest.mark.skipif(not runtime.has_int8(), reason="this processor has no VNNI")
 
+
+@pytest.fixture(autouse=True)
+def exact_products(monkeypatch):
+    """Where the processor has no instructions for exact products, other operations compute them."""
+
+    def integer_product(rows, matrix, offset):
+        sums = tf.matmul(tf.cast(rows, tf.int32), tf.cast(matrix, tf.int32))
+        return tf.cast(sums + tf.cast(tf.round(offset), tf.int32), tf.float32)
+
+    if not runtime.has_int8():
+        monkeypatch.setattr(quantization, "integer_product", integer_product)
+
+
 RANDOM = np.random.default_rng(3)
 ROWS = np.tanh(RANDOM.normal(size=(7, 40))).astype(np.float32)
 MATRIX = RANDOM.normal(size=(40, 12)).astype(np.float32)
 BIAS = RANDOM.normal(size=12).astype(np.float32)
 
 
-@needs_int8
 @pytest.mark.parametrize("bound", [1.0, 3.0])
 @pytest.mark.parametrize("bias", [None, BIAS], ids=["no bias", "bias"])
 def test_a_product_is_that_of_the_rounded_values(bound, bias):
@@ -34,7 +54,19 @@ def test_a_product_is_that_of_the_rounded_values(bound, bias):
     np.testing.assert_allclose(found, rounded + (0 if bias is None else bias), atol=1e-2)
 
 
-@needs_int8
+@pytest.mark.parametrize("bias", [None, BIAS], ids=["no bias", "bias"])
+def test_without_a_bound_each_row_has_a_scale_of_its_own(bias):
+    rows = np.float32(ROWS * np.float32([0, 1e-3, 1, 2, 30, 1, 1e4])[:, None])
+    product = QuantizedProduct(MATRIX, bias, bound=None)
+    found = product(tf.constant(rows)).numpy()
+    added = 0 if bias is None else bias
+    expected = rows @ MATRIX + added
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    assert (np.abs(found - expected) <= 0.2 * largest + 1e-6).all()
+    np.testing.assert_array_equal(found[0], np.zeros(12) + added)
+    np.testing.assert_array_equal(found[2:3], product(tf.constant(rows[2:3])))
+
+
 def test_some_columns_are_those_of_the_whole_product():
     product = QuantizedProduct(MATRIX, BIAS)
     whole = product(tf.constant(ROWS))
@@ -42,7 +74,6 @@ def test_some_columns_are_those_of_the_whole_product():
     np.testing.assert_array_equal(some[0], tf.gather(whole, [5, 0, 5], axis=1))
 
 
-@needs_int8
 @pytest.mark.parametrize("size", [0.0, 1e-12])
 def test_a_column_of_almost_nothing_gives_the_bias(size):
     for bias in (np.float32([1.5, -1e4]), np.zeros(2, np.float32)):
@@ -57,10 +88,10 @@ CASES = [
     {"embedding__size": 8, "embedding__shared": True, "embedding__tied": True},
     {"decoder__attention": "none"},
     {"decoder__attention": "additive", "decoder__initial_state": "mean"},
+    *({**changes, "embedding__shared": True} for changes in TRANSFORMERS),
 ]
 
 
-@needs_int8
 @pytest.mark.parametrize("changes", CASES, ids=name_of)
 def test_8_bit_layers_give_what_the_layers_give_as_far_as_8_bits_go(changes):
     seq2seq = randomised(make_model(model_settings(**changes), VocabSizes(13, 13)))
@@ -72,12 +103,15 @@ def test_8_bit_layers_give_what_the_layers_give_as_far_as_8_bits_go(changes):
     np.testing.assert_array_equal(some, found[:, :, candidates])
 
 
-@needs_int8
+@pytest.mark.parametrize("architecture", ["lstm", "transformer"])
 @pytest.mark.parametrize("beam_size", [1, 3])
-def test_an_8_bit_search_translates_a_sentence_alike_in_every_batch(beam_size):
-    seq2seq = randomised(make_model())
+def test_an_8_bit_search_translates_a_sentence_alike_in_every_batch(beam_size, architecture):
+    settings = model_settings(architecture=architecture)
+    seq2seq = randomised(make_model(settings))
     decoding = Decoding(beam_size=beam_size, max_length=9)
-    search = compile_search(make_search(seq2seq.layers.for_int8_inference(), decoding), decoding)
+    search = compile_search(
+        make_search(settings, seq2seq.layers.for_int8_inference(), decoding), decoding
+    )
     sources = [[5, 6, 7, 8], [9, 10], [5, 4, 5]]
     together = search(source_ids(sources)).ids.numpy()
     for row, source in enumerate(sources):

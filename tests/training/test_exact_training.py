@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import s2s, tiny_settings, train_in_process, write_config
+from conftest import MODELS, s2s, train_in_process, write_config
 from light_training import of_kind, outcome, use_light_step
 
 from s2s_cli.decoding.translator import Translator
@@ -46,9 +46,15 @@ train_in_process(config, run, on_event=on_event)
 """
 
 
+@pytest.fixture(scope="module", params=MODELS)
+def trained(request, trained_as) -> Path:
+    """A finished run of each family."""
+    return trained_as(request.param)
+
+
 @pytest.fixture
-def config(tmp_path, corpus) -> Path:
-    return write_config(tmp_path / "c.yaml", tiny_settings(corpus))
+def config(trained) -> Path:
+    return trained.parent / "tiny.yaml"
 
 
 def train_and_be_killed(config: Path, run: Path, place: str, step: int) -> None:

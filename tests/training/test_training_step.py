@@ -9,9 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import MODELS
 from step_cases import largest_difference, make_step, small_batch, small_model, weights_of
 
 from s2s_cli.training.step import ValidationLoss
+
+DROPOUTS = [
+    {"dropout": 0.5},
+    {"architecture": "transformer", "dropout": 0.5},
+    {"architecture": "transformer", "attention_dropout": 0.5, "activation_dropout": 0.3},
+]
 
 
 @pytest.fixture
@@ -28,8 +35,9 @@ def slots(step) -> dict[str, bytes]:
     return {n: v.numpy().tobytes() for n, v in variables.items() if n != "learning_rate"}
 
 
-def test_one_step_changes_the_encoder_and_the_decoder_with_nothing_copied(eagerly):
-    seq2seq, batch = small_model(), small_batch()
+@pytest.mark.parametrize("architecture", MODELS)
+def test_one_step_changes_the_encoder_and_the_decoder_with_nothing_copied(eagerly, architecture):
+    seq2seq, batch = small_model(architecture=architecture), small_batch()
     source_ids, last_ids = batch["source_ids"], batch["target_in_ids"][:, :1]
     inputs = {"source_ids": source_ids}
     fixed = seq2seq.encoder(inputs)
@@ -37,7 +45,9 @@ def test_one_step_changes_the_encoder_and_the_decoder_with_nothing_copied(eagerl
     def outputs():
         # The decoder gets the same inputs before and after: only its weights can differ.
         decoded = seq2seq.decoder({"target_in_ids": last_ids, **fixed})
-        return np.array(seq2seq.encoder(inputs)["memory"]), np.array(decoded["logits"])
+        encoded = seq2seq.encoder(inputs)
+        floats = [np.array(value).ravel() for value in encoded.values() if value.dtype.is_floating]
+        return np.concatenate(floats), np.array(decoded["logits"])
 
     before = outputs()
     make_step(seq2seq)(batch, 1, 0.01)
@@ -59,17 +69,20 @@ def test_the_gradient_is_clipped_by_its_global_norm(eagerly):
 
 
 @pytest.mark.slow
-def test_the_compiled_step_moves_the_weights_as_the_eager_one_and_skips_what_is_not_finite():
+@pytest.mark.parametrize("architecture", MODELS)
+def test_the_compiled_step_moves_the_weights_as_the_eager_one_and_skips_what_is_not_finite(
+    architecture,
+):
     changes = {"optimizer": {"name": "adam", "clip_norm": 1.0}}
     found = []
     for is_eager in (True, False):
         tf.config.run_functions_eagerly(is_eager)
-        seq2seq = small_model(dropout=0.3)
+        seq2seq = small_model(architecture=architecture, dropout=0.3)
         step = make_step(seq2seq, **changes)
         for number in (1, 2, 3):
             assert step(small_batch(), number, 0.01)["is_finite"] == 1
         found.append(weights_of(seq2seq))
-    assert largest_difference(*found) < 1e-6
+    assert largest_difference(*found) < 1e-5
     # The last step is the compiled one.
     before = weights_of(seq2seq), slots(step)
     assert step(small_batch(weight=math.inf), 4, 0.01)["is_finite"] == 0
@@ -92,8 +105,9 @@ def test_a_batch_of_weight_zero_changes_nothing_by_its_gradient(eagerly):
 
 
 @pytest.mark.slow
-def test_dropout_depends_on_seed_step_and_row_alone(eagerly):
-    steps = {seed: make_step(small_model(dropout=0.5), seed=seed) for seed in (1, 2)}
+@pytest.mark.parametrize("changes", DROPOUTS, ids=str)
+def test_dropout_depends_on_seed_step_and_row_alone(eagerly, changes):
+    steps = {seed: make_step(small_model(**changes), seed=seed) for seed in (1, 2)}
 
     def loss(seed: int, number: int) -> float:
         return steps[seed](small_batch(), number, 0.0)["loss"]  # at this rate, no weight moves
@@ -103,10 +117,11 @@ def test_dropout_depends_on_seed_step_and_row_alone(eagerly):
 
 
 @pytest.mark.slow
-def test_sub_batches_draw_the_dropout_of_the_whole_batch_and_take_its_step(eagerly):
+@pytest.mark.parametrize("changes", DROPOUTS, ids=str)
+def test_sub_batches_draw_the_dropout_of_the_whole_batch_and_take_its_step(eagerly, changes):
     rows, moved, losses = 5, [], []
     for sub_batches in (1, 2, 3):
-        seq2seq = small_model(dropout=0.5)
+        seq2seq = small_model(**changes)
         # With this optimizer, weights differ by the gradients.
         optimizer = {"name": "sgd", "learning_rate": 1.0, "clip_norm": None}
         step = make_step(seq2seq, sub_batches=sub_batches, optimizer=optimizer)
@@ -117,19 +132,22 @@ def test_sub_batches_draw_the_dropout_of_the_whole_batch_and_take_its_step(eager
     assert max(differences) < 1e-6
     np.testing.assert_allclose(losses, [losses[0]] * 3, rtol=1e-6)
     # It is dropout that these agree on.
-    without = make_step(small_model(), optimizer={"name": "sgd", "clip_norm": None})
+    unchanged = small_model(architecture=changes.get("architecture", "lstm"))
+    without = make_step(unchanged, optimizer={"name": "sgd", "clip_norm": None})
     assert abs(without(small_batch(rows), 1, 0.1)["loss"] - losses[0][0]) > 1e-3
 
 
-def test_the_validation_loss_is_that_of_all_batches_together_without_dropout(eagerly):
-    seq2seq = small_model(dropout=0.5)
+@pytest.mark.parametrize("architecture", MODELS)
+def test_the_validation_loss_is_that_of_all_batches_together_without_dropout(eagerly, architecture):
+    seq2seq = small_model(architecture=architecture, dropout=0.5)
     batch = small_batch(8)
     parts = [{n: v[rows] for n, v in batch.items()} for rows in (slice(3), slice(3, 8))]
     validate = ValidationLoss(seq2seq)
     whole, found = validate([batch]), validate(parts)
     assert found == pytest.approx(whole, rel=1e-6)
     assert found["perplexity"] == pytest.approx(math.exp(found["loss"]))
-    assert ValidationLoss(small_model(dropout=0.0))([batch]) == pytest.approx(whole, rel=1e-6)
+    without = small_model(architecture=architecture)
+    assert ValidationLoss(without)([batch]) == pytest.approx(whole, rel=1e-6)
 
 
 TWO_DEVICES = """
@@ -157,7 +175,7 @@ assert mirrored.num_replicas_in_sync == 2
 found = []
 for strategy in (tf.distribute.get_strategy(), mirrored):
     with strategy.scope():
-        seq2seq = cases.small_model(dropout=0.5)
+        seq2seq = cases.small_model(architecture=sys.argv[1], dropout=0.5)
         step = TrainingStep(seq2seq, training, strategy)
     sums = [step(cases.small_batch(), number, 0.01) for number in (1, 2, 3, 4)]
     found.append((cases.weights_of(seq2seq), sums))
@@ -191,12 +209,15 @@ print("done")
 
 
 @pytest.mark.slow
-def test_two_devices_take_the_step_of_one_with_dropout_and_both_skip_what_is_not_finite():
+@pytest.mark.parametrize("architecture", MODELS)
+def test_two_devices_take_the_step_of_one_with_dropout_and_both_skip_what_is_not_finite(
+    architecture,
+):
     here = Path(__file__).parent
     paths = [here, here.parent / "model", here.parents[1]]
     environment = {"PYTHONPATH": os.pathsep.join(map(str, paths)), "CUDA_VISIBLE_DEVICES": ""}
     process = subprocess.run(
-        [sys.executable, "-c", TWO_DEVICES],
+        [sys.executable, "-c", TWO_DEVICES, architecture],
         capture_output=True,
         text=True,
         check=False,

@@ -26,6 +26,7 @@ from s2s_cli.config.schema.run import RUN_FORMAT, FileFingerprint, Resolved
 from s2s_cli.config.schema.section import MisfitError, OnResume, Section
 from s2s_cli.config.schema.tokenizer import Tokenizer
 from s2s_cli.config.schema.training import EarlyStopping, Schedule, Training
+from s2s_cli.config.schema.transformer import TransformerModel
 
 __all__ = [
     "FAMILIES",
@@ -56,6 +57,7 @@ __all__ = [
     "SideFiles",
     "Tokenizer",
     "Training",
+    "TransformerModel",
     "Validation",
     "config_type",
     "resolved_config_type",

@@ -15,8 +15,9 @@ from s2s_cli.config.schema.run import Resolved
 from s2s_cli.config.schema.section import MisfitError, OnResume, Section
 from s2s_cli.config.schema.tokenizer import Tokenizer
 from s2s_cli.config.schema.training import Training
+from s2s_cli.config.schema.transformer import TransformerModel
 
-FAMILIES: tuple[type[ModelSettings], ...] = (RecurrentModel,)
+FAMILIES: tuple[type[ModelSettings], ...] = (RecurrentModel, TransformerModel)
 """The settings class of every family of models; the first has the default architecture."""
 
 

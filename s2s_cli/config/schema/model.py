@@ -79,6 +79,15 @@ class ModelSettings(Section):
     dropout: Annotated[Fraction, OnResume.FORCE] = 0.3
     """Share of activations that are set to zero in training."""
 
+    @property
+    def longest_sentence(self) -> int | None:
+        """The largest number of tokens that a sentence of either side may have; None: any."""
+        return None
+
+    def bounded(self, length: int) -> int:
+        """`length`, in tokens, or `longest_sentence` if that is less."""
+        return min(length, self.longest_sentence or length)
+
     @classmethod
     def architectures(cls) -> tuple[str, ...]:
         """The values of `architecture` that select this family."""

@@ -37,7 +37,7 @@ def float_layers(layers: RecurrentLayers) -> InferenceLayers:
     def replaced(candidates: Tensor | None) -> RecurrentLayers:
         output = layers.output
         if candidates is not None:
-            output = output_columns(output, layers.target_embedding, candidates)
+            output = output_columns(output, candidates)
         return replace(
             layers.with_dropout(None),
             encoder=tuple(training_layer(layer) for layer in layers.encoder),
@@ -54,7 +54,7 @@ def int8_layers(layers: RecurrentLayers) -> InferenceLayers:
     # States and outputs of a recurrent layer lie within ±1, and each layer above the first adds
     # them to its inputs; so the bound grows by 1 with each layer.
     output_bound = 1 if layers.readout is not None else len(decoder)
-    output = quantized_output(layers.output, layers.target_embedding, bound=output_bound)
+    output = quantized_output(layers.output, bound=output_bound)
 
     def dense(layer: Any, bound: int) -> Callable[[Tensor], Tensor] | None:
         return None if layer is None else quantized_dense(layer, bound=bound)

@@ -76,9 +76,13 @@ class RecurrentLayers:
             constants["keys"] = self.attention_keys(memory)  # (B,S,U)
         return Encoded(constants, self._initial_states(memory, mask, last_states))
 
-    def initial_cache(self, encoded: Encoded, max_length: int | None = None) -> Tensors:
+    def initial_cache(self, encoded: Encoded) -> Tensors:
         """The states that the encoder provides; they do not grow with the positions."""
-        return encoded.state
+        # Recurrent sums are float32, whatever the precision of the products.
+        return {
+            name: state if state.dtype == "float32" else ops.cast(state, "float32")
+            for name, state in encoded.state.items()
+        }
 
     def decode(
         self, target_in_ids: Tensor, cache: Tensors, constants: Tensors, *, beam_size: int = 1

@@ -1,0 +1,315 @@
+"""The parts of a Transformer: each a frozen dataclass of callables with the arithmetic of one block.
+
+The callables are Keras layers, or functions that are called in the same way.
+Shapes: B sentences, T positions, P positions before them, S source positions, D model size, A
+attention heads, V vocabulary size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+import keras
+from keras import ops
+
+from s2s_cli.config.schema import TransformerModel
+from s2s_cli.model.family import Tensor
+from s2s_cli.model.layer_factory import LayerFactory
+
+Function = Callable[..., Any]
+_Part = TypeVar("_Part")
+# What a score is replaced by where a query may not look.
+MASKED = -1e9
+
+
+@dataclass(frozen=True)
+class Residual:
+    """What surrounds a sublayer: layer normalisation, dropout, and the sum of input and output."""
+
+    normalize: Function
+    dropout: Function
+    comes_first: bool
+    """Whether the input of the sublayer is normalised, and not the sum."""
+
+    def before(self, inputs: Tensor) -> Tensor:
+        """inputs (B,T,D) → what the sublayer is called on."""
+        return self.normalize(inputs) if self.comes_first else inputs
+
+    def after(self, inputs: Tensor, outputs: Tensor) -> Tensor:
+        """The inputs, and the outputs of the sublayer → their sum (B,T,D)."""
+        # The sum stays float32 when products are bfloat16: it goes through all layers.
+        added = inputs + ops.cast(self.dropout(outputs), inputs.dtype)
+        return added if self.comes_first else self.normalize(added)
+
+
+@dataclass(frozen=True)
+class Projections:
+    """Several dense layers on the same inputs, whose outputs are shared by the heads."""
+
+    layers: tuple[Any, ...]
+    heads: int
+
+    def __call__(self, inputs: Tensor) -> list[Tensor]:
+        """inputs (B,T,D) → the output of each layer, (B,A,T,D/A)."""
+        return [split_heads(layer(inputs), self.heads) for layer in self.layers]
+
+
+def split_heads(vectors: Tensor, heads: int) -> Tensor:
+    """(B,T,D) → (B,A,T,D/A)."""
+    if vectors.shape[1] == 1:
+        return ops.reshape(vectors, (-1, heads, 1, vectors.shape[-1] // heads))
+    # A reshape would need to know T, which no symbolic tensor does.
+    return ops.stack(ops.split(vectors, heads, axis=-1), axis=1)
+
+
+def join_heads(vectors: Tensor) -> Tensor:
+    """(B,A,T,D/A) → (B,T,D)."""
+    _, heads, positions, size = vectors.shape
+    if positions == 1:
+        return ops.reshape(vectors, (-1, 1, heads * size))
+    return ops.concatenate(ops.unstack(vectors, axis=1), axis=-1)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Scaled dot-product attention of several heads; see `attend`."""
+
+    project: Function
+    """inputs (B,T,D) → what is made of them: query, keys and values, or the query alone."""
+    softmax: Function
+    weights_dropout: Function
+    join: Function
+    output: Function
+
+    def attend(
+        self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """query (B,A,T,D/A), keys and values (B,A,S,D/A), mask (B or 1,1,T or 1,S) bool, or None
+        → (B,T,D), and the weights (B,A,T,S) float32."""
+        scale = 1 / math.sqrt(query.shape[-1])
+        scores = ops.matmul(query * scale, ops.transpose(keys, (0, 1, 3, 2)))
+        scores = ops.cast(scores, "float32")
+        if mask is not None:
+            scores = ops.where(mask, scores, MASKED)
+        weights = self.softmax(scores)
+        dropped = ops.cast(self.weights_dropout(weights), values.dtype)
+        return self.output(self.join(ops.matmul(dropped, values))), weights
+
+
+@dataclass(frozen=True)
+class FeedForward:
+    """Two dense layers, the first with an activation."""
+
+    expand: Function
+    dropout: Function
+    contract: Function
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """inputs (B,T,D) → (B,T,D)."""
+        return self.contract(self.dropout(self.expand(inputs)))
+
+
+@dataclass(frozen=True)
+class EncoderLayer:
+    """One layer of the encoder."""
+
+    attention: Attention
+    attention_residual: Residual
+    feed_forward: FeedForward
+    feed_forward_residual: Residual
+
+    def __call__(self, inputs: Tensor, mask: Tensor) -> Tensor:
+        """inputs (B,S,D), mask (B,1,1,S) bool → (B,S,D)."""
+        attention = self.attention
+        query, keys, values = attention.project(self.attention_residual.before(inputs))
+        found, _ = attention.attend(query, keys, values, mask)
+        inputs = self.attention_residual.after(inputs, found)
+        found = self.feed_forward(self.feed_forward_residual.before(inputs))
+        return self.feed_forward_residual.after(inputs, found)
+
+
+@dataclass(frozen=True)
+class DecoderLayer:
+    """One layer of the decoder."""
+
+    attention: Attention
+    attention_residual: Residual
+    memory_attention: Attention
+    memory_residual: Residual
+    feed_forward: FeedForward
+    feed_forward_residual: Residual
+
+    def __call__(
+        self,
+        inputs: Tensor,
+        cache: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+        memory: tuple[Tensor, Tensor],
+        memory_mask: Tensor,
+        beam_size: int,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
+        """Returns outputs (B,T,D), the next cache, and the weights on the memory (B,A,T,S).
+
+        `inputs` (B,T,D); `cache`: keys and values (B,A,P,D/A) of the positions before; `mask`
+        (1,1,T,P+T) bool, or None where each may look at all; `memory`: keys and values
+        (B,A,S,D/A); `memory_mask` (B,1,1,S) bool. In beam search, the memory has B/K rows.
+        """
+        attention = self.attention
+        query, *new = attention.project(self.attention_residual.before(inputs))
+        keys, values = (
+            ops.concatenate([ops.cast(old, one.dtype), one], axis=2)
+            for old, one in zip(cache, new, strict=True)
+        )
+        found, _ = attention.attend(query, keys, values, mask)
+        inputs = self.attention_residual.after(inputs, found)
+        found, weights = self._look_up(inputs, memory, memory_mask, beam_size)
+        inputs = self.memory_residual.after(inputs, found)
+        found = self.feed_forward(self.feed_forward_residual.before(inputs))
+        return self.feed_forward_residual.after(inputs, found), (keys, values), weights
+
+    def _look_up(
+        self, inputs: Tensor, memory: tuple[Tensor, Tensor], mask: Tensor, beam_size: int
+    ) -> tuple[Tensor, Tensor]:
+        """The attention over the source, (B,T,D), and its weights, (B,A,T,S)."""
+        attention = self.memory_attention
+        (query,) = attention.project(self.memory_residual.before(inputs))
+        if beam_size == 1:
+            return attention.attend(query, *memory, mask)
+        # The K rows of a sentence are K queries to its memory.
+        _, heads, _, size = query.shape
+        query = ops.transpose(ops.reshape(query, (-1, beam_size, heads, size)), (0, 2, 1, 3))
+        found, weights = attention.attend(query, *memory, mask)
+        weights = ops.transpose(weights, (0, 2, 1, 3))
+        weights = ops.reshape(weights, (-1, heads, 1, ops.shape(weights)[-1]))
+        return ops.reshape(found, (-1, 1, found.shape[-1])), weights
+
+
+@dataclass(frozen=True)
+class Sinusoids:
+    """Position vectors of sines, then cosines, of section 3.5 of https://arxiv.org/abs/1706.03762:
+    value i of either half turns by position / 10000**(2i / D)."""
+
+    size: int
+
+    def __call__(self, positions: Tensor) -> Tensor:
+        """positions (1,T) int32 → (1,T,D) float32."""
+        half = self.size // 2
+        turns = [10_000.0 ** (-index / half) for index in range(half)]
+        places = ops.expand_dims(ops.cast(positions, "float32"), -1)
+        angles = places * ops.convert_to_tensor(turns, "float32")
+        return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+
+
+def softmax(scores: Tensor) -> Tensor:
+    """scores (…,S) → weights that sum to 1; Keras's warns where S is 1, as it is at the start."""
+    exponentials = ops.exp(scores - ops.max(scores, axis=-1, keepdims=True))
+    return exponentials / ops.sum(exponentials, axis=-1, keepdims=True)
+
+
+# Making them.
+
+
+def make_encoder_layer(
+    settings: TransformerModel, index: int, factory: LayerFactory
+) -> EncoderLayer:
+    """The encoder layer with this number."""
+    name = f"encoder_{index}"
+    return EncoderLayer(
+        attention=_make_self_attention(settings, f"{name}_attention", factory),
+        attention_residual=_make_residual(settings, f"{name}_attention", factory),
+        feed_forward=_make_feed_forward(settings, f"{name}_feed_forward", factory),
+        feed_forward_residual=_make_residual(settings, f"{name}_feed_forward", factory),
+    )
+
+
+def make_decoder_layer(
+    settings: TransformerModel, index: int, factory: LayerFactory
+) -> DecoderLayer:
+    """The decoder layer with this number, without the layers that `make_memory_projections` makes."""
+    name = f"decoder_{index}"
+    return DecoderLayer(
+        attention=_make_self_attention(settings, f"{name}_attention", factory),
+        attention_residual=_make_residual(settings, f"{name}_attention", factory),
+        memory_attention=_make_attention(settings, f"{name}_memory", ("query",), factory),
+        memory_residual=_make_residual(settings, f"{name}_memory", factory),
+        feed_forward=_make_feed_forward(settings, f"{name}_feed_forward", factory),
+        feed_forward_residual=_make_residual(settings, f"{name}_feed_forward", factory),
+    )
+
+
+def make_memory_projections(settings: TransformerModel, factory: LayerFactory) -> Projections:
+    """The memory's keys and values of each decoder layer, in turn."""
+    size = settings.embedding.size
+    return Projections(
+        tuple(
+            factory.dense(f"decoder_{index}_memory_{kind}", size, use_bias=kind == "values")
+            for index in range(settings.decoder.layers)
+            for kind in ("keys", "values")
+        ),
+        settings.heads,
+    )
+
+
+def make_normalization(settings: TransformerModel, name: str, factory: LayerFactory) -> keras.Layer:
+    """Layer normalisation (https://arxiv.org/abs/1607.06450)."""
+    return factory.layer_norm(f"{name}_norm", settings.layer_norm_epsilon)
+
+
+def _make_self_attention(settings: TransformerModel, name: str, factory: LayerFactory) -> Attention:
+    return _make_attention(settings, name, ("query", "keys", "values"), factory)
+
+
+def _make_attention(
+    settings: TransformerModel, name: str, kinds: tuple[str, ...], factory: LayerFactory
+) -> Attention:
+    # A bias of the keys would add the same to all scores of a query, and softmax cancels that.
+    size = settings.embedding.size
+    return Attention(
+        project=Projections(
+            tuple(factory.dense(f"{name}_{kind}", size, use_bias=kind != "keys") for kind in kinds),
+            settings.heads,
+        ),
+        softmax=softmax,
+        weights_dropout=factory.dropout(f"{name}_weights_dropout", settings.attention_dropout),
+        join=join_heads,
+        output=factory.dense(f"{name}_output", size),
+    )
+
+
+def _make_residual(settings: TransformerModel, name: str, factory: LayerFactory) -> Residual:
+    return Residual(
+        normalize=make_normalization(settings, name, factory),
+        dropout=factory.dropout(f"{name}_dropout", settings.dropout),
+        comes_first=settings.normalization == "pre",
+    )
+
+
+def _make_feed_forward(settings: TransformerModel, name: str, factory: LayerFactory) -> FeedForward:
+    return FeedForward(
+        expand=factory.dense(
+            f"{name}_expand", settings.feed_forward, activation=settings.activation
+        ),
+        dropout=factory.dropout(f"{name}_hidden_dropout", settings.activation_dropout),
+        contract=factory.dense(f"{name}_contract", settings.embedding.size),
+    )
+
+
+def replaced(part: _Part, replace_one: Callable[[Any], Any]) -> _Part:
+    """The same part with each callable in it, at any depth, replaced by `replace_one(callable)`.
+
+    Where that returns None, the parts of the callable are replaced, if it has any.
+    """
+    found = replace_one(part)
+    if found is not None:
+        return found  # type: ignore[no-any-return]
+    if isinstance(part, tuple):
+        return tuple(replaced(one, replace_one) for one in part)  # type: ignore[return-value]
+    if not is_dataclass(part):
+        return part
+    changed = {
+        field.name: replaced(getattr(part, field.name), replace_one) for field in fields(part)
+    }
+    return replace(part, **changed)  # type: ignore[type-var]

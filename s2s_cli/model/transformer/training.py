@@ -1,0 +1,117 @@
+"""The layers of a training step: each gives what the layer that it replaces gives, in less time.
+
+They read the weights of Keras's layers, so a step changes those.
+Shapes: B sentences, T positions, N = B × T, D model size, A attention heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import keras
+import tensorflow as tf
+
+from s2s_cli.model.embeddings import TiedOutput, read_output
+from s2s_cli.model.transformer.layers import Projections, join_heads, replaced, softmax
+
+if TYPE_CHECKING:
+    from s2s_cli.model.transformer.model import TransformerLayers
+
+Tensor = Any
+Function = Callable[..., Any]
+
+
+def training_layers(layers: TransformerLayers) -> TransformerLayers:
+    """Layers with one product for several projections, and with shorter gradients."""
+
+    def replace_one(part: Any) -> Function | None:
+        if isinstance(part, Projections):
+            return joined_projections(part)
+        if part is softmax:
+            return tf.nn.softmax  # type: ignore[no-any-return]
+        if part is join_heads:
+            return _join_heads
+        if isinstance(part, keras.layers.LayerNormalization):
+            return layer_norm(part)
+        if isinstance(part, TiedOutput):
+            return read_output(part)
+        return None
+
+    return replaced(layers, replace_one)
+
+
+def split_projected(projected: Tensor, count: int, heads: int) -> list[Tensor]:
+    """(B,T,count × D) → as many of (B,A,T,D/A)."""
+    size = projected.shape[-1] // count // heads
+    if projected.shape[1] == 1:
+        split = tf.reshape(projected, [-1, count, heads, 1, size])
+        return list(tf.unstack(split, axis=1)) if count > 1 else [split[:, 0]]
+    rows, positions = tf.unstack(tf.shape(projected)[:2])
+    split = tf.reshape(projected, [rows, positions, count, heads, size])
+    return list(tf.unstack(tf.transpose(split, (2, 0, 3, 1, 4))))
+
+
+def _join_heads(vectors: Tensor) -> Tensor:
+    """(B,A,T,D/A) → (B,T,D)."""
+    _, heads, positions, size = vectors.shape
+    if positions == 1:
+        return tf.reshape(vectors, [-1, 1, heads * size])
+    vectors = tf.transpose(vectors, (0, 2, 1, 3))
+    return tf.reshape(vectors, [tf.shape(vectors)[0], tf.shape(vectors)[1], heads * size])
+
+
+def joined_projections(projections: Projections) -> Function:
+    """The dense layers as one product, whose output is split."""
+    layers = projections.layers
+    kernels = [layer.kernel for layer in layers]
+    biases = [tf.zeros([layer.units]) if layer.bias is None else layer.bias for layer in layers]
+    dtype = layers[0].compute_dtype
+    kernel = tf.concat([tf.cast(one, dtype) for one in kernels], axis=1)
+    bias = tf.concat([tf.cast(one, dtype) for one in biases], axis=0)
+
+    def project(inputs: Tensor) -> list[Tensor]:
+        flat = tf.reshape(tf.cast(inputs, dtype), [-1, inputs.shape[-1]])
+        projected = tf.nn.bias_add(tf.matmul(flat, kernel), bias)
+        shape = tf.concat([tf.shape(inputs)[:-1], [kernel.shape[1]]], axis=0)
+        projected = tf.ensure_shape(
+            tf.reshape(projected, shape), [*inputs.shape[:-1], kernel.shape[1]]
+        )
+        return split_projected(projected, len(layers), projections.heads)
+
+    return project
+
+
+def layer_norm(layer: keras.layers.LayerNormalization) -> Function:
+    """The layer, in float32, with the gradient of https://arxiv.org/abs/1607.06450 in one piece."""
+
+    def run(inputs: Tensor) -> Tensor:
+        gamma, beta = (tf.cast(value, tf.float32) for value in (layer.gamma, layer.beta))
+        normalized = _normalize(tf.cast(inputs, tf.float32), gamma, beta, layer.epsilon)
+        return tf.cast(normalized, layer.compute_dtype)
+
+    return run
+
+
+def _normalize(inputs: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
+    """inputs (…,D) float32 → (…,D): mean 0 and variance 1, times gamma, plus beta (D,)."""
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def run(inputs: Tensor, gamma: Tensor, beta: Tensor) -> Any:
+        centred = inputs - tf.reduce_mean(inputs, axis=-1, keepdims=True)
+        variance = tf.reduce_mean(centred * centred, axis=-1, keepdims=True)
+        scale = tf.math.rsqrt(variance + epsilon)
+        unit = centred * scale
+
+        def gradient(of_output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            axes = list(range(inputs.shape.rank - 1))
+            of_gamma = tf.reduce_sum(of_output * unit, axis=axes)
+            of_beta = tf.reduce_sum(of_output, axis=axes)
+            of_unit = of_output * gamma
+            mean = tf.reduce_mean(of_unit, axis=-1, keepdims=True)
+            along = tf.reduce_mean(of_unit * unit, axis=-1, keepdims=True)
+            return scale * (of_unit - mean - unit * along), of_gamma, of_beta
+
+        return unit * gamma + beta, gradient
+
+    return run(inputs, gamma, beta)
