@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_origin
@@ -93,7 +94,10 @@ def _section(
     shown: set[type[Section]],
     suffix: str = "",
 ) -> Iterator[str]:
-    """The table of a section, and the tables of the sections inside it that were not shown yet."""
+    """The table of a section, and the tables of the sections inside it.
+
+    What several families of models have in common is shown once.
+    """
     shown.add(section)
     yield f"## `{path}`{suffix}\n"
     yield f"{_one_line(description)}\n"
@@ -107,8 +111,23 @@ def _section(
         inner += [(f"{path}.{name}", part, part.__doc__ or "") for part in is_section]
     yield from _table(["Setting", "Values", "Default", "Meaning"], rows)
     for place, part, text in inner:
-        if part not in shown or not suffix:
-            yield from _section(place, part, text, shown, suffix)
+        is_common = _FAMILIES_WITH[part] > 1
+        if not (is_common and part in shown):
+            yield from _section(place, part, text, shown, "" if is_common else suffix)
+
+
+def _sections_inside(section: type[Section]) -> Iterator[type[Section]]:
+    """Every section inside a section, at any depth."""
+    for field in section.model_fields.values():
+        for part in sections_in(field.annotation):
+            yield part
+            yield from _sections_inside(part)
+
+
+# How many families of models have a section.
+_FAMILIES_WITH = Counter(
+    section for family in FAMILIES for section in set(_sections_inside(family))
+)
 
 
 def _values(field: FieldInfo) -> str:

@@ -26,7 +26,7 @@ tokenizer:
 training:
   epochs: {epochs:<25}# or max_steps, or max_minutes; raise it later to continue
   batch_tokens: 2048               # more for more data
-  optimizer: {{name: adam, learning_rate: {learning_rate}, clip_norm: 1.0}}
+  optimizer: {{name: adam, learning_rate: 2e-3, clip_norm: 1.0}}
   schedule: {{name: inverse_sqrt, warmup_steps: {warmup_steps}}}
   label_smoothing: 0.1
   validation_steps: 500
@@ -57,16 +57,19 @@ model:
 def starter_config(source: str, target: str, pairs: int, architecture: str = "lstm") -> str:
     """A config for files of `pairs` sentence pairs, whose paths are relative to the config."""
     is_transformer = architecture in TransformerModel.architectures()
-    # A Transformer of the size of a small corpus overfits later; it learns with less each epoch.
-    size = 256 if pairs >= 200_000 else 128
+    size = 256 if pairs >= 200_000 else 128  # a larger Transformer overfits a small corpus
+    epochs, warmup_steps = 20, 200
+    if is_transformer:
+        epochs = 40
+        steps = epochs * pairs * 15 // 2048  # of sentences of 15 tokens
+        warmup_steps = max(50, min(1000, steps // 8))
     model = (_TRANSFORMER if is_transformer else _RECURRENT).format(
         architecture=architecture, size=size, feed_forward=2 * size
     )
     return _STARTER.format(
         model=model,
-        epochs=40 if is_transformer else 20,
-        learning_rate="2e-3",
-        warmup_steps=1000 if is_transformer else 200,
+        epochs=epochs,
+        warmup_steps=warmup_steps,
         pairs=pairs,
         source=_quoted(source),
         target=_quoted(target),

@@ -54,7 +54,7 @@ def make_search(
             min_length=decoding.min_length,
             compact=compact,
         )
-        longest = settings.bounded(decoding.max_length)
+        longest = settings.bounded_target(decoding.max_length)
         limits = length_limits(source_ids, longest, decoding.max_length_ratio)
         return find(layers.initial_cache(encoded), constants, limits)
 

@@ -100,8 +100,8 @@ class Search:
         min_length: int = 0,
         compact: bool = True,
     ):
-        """With `compact`, finished sentences are removed on the way; without, all shapes stay
-        as they are, for converters that know no others. The outcome is the same."""
+        """With `compact`, finished sentences are removed on the way; without, the number of rows
+        stays as it is, for converters that need that. The outcome is the same."""
         self._chooser = Greedy() if beam_size == 1 else Beam(beam_size, length_penalty)
         self._step, self._beam_size, self._compact = step, beam_size, compact
         self._length_penalty, self._min_length = length_penalty, min_length

@@ -236,11 +236,12 @@ class Translator:
 
 
 def resolve_decoding(decoding: Decoding, config: ResolvedConfig) -> Decoding:
-    """The decoding section with its precision resolved here, and its null source length."""
+    """The decoding section with its precision resolved, and with a source length that is set and
+    that the model has positions for."""
     return decoding.model_copy(
         update={
             "precision": resolve_decoding_precision(decoding.precision),
-            "max_source_length": config.model.bounded(
+            "max_source_length": config.model.bounded_source(
                 decoding.max_source_length or config.data.max_length
             ),
         }

@@ -29,7 +29,8 @@ def write_description(folder: Path, export_format: str, run: Run, config: Resolv
         "beam_size": config.decoding.beam_size,
         "length_penalty": config.decoding.length_penalty,
         "min_length": config.decoding.min_length,
-        "max_length": config.model.bounded(config.decoding.max_length),
+        "max_length": config.model.bounded_target(config.decoding.max_length),
         "max_length_ratio": config.decoding.max_length_ratio,
+        "longest_source": config.model.longest_sentence,
     }
     write_text(folder / DESCRIPTION, yaml.safe_dump(description, sort_keys=False))

@@ -40,7 +40,12 @@ def write(folder: Path, seq2seq: Seq2Seq, run: Run, config: ResolvedConfig) -> N
     layers = seq2seq.layers.for_inference()
     search = make_search(config.model, layers, config.decoding, compact=False)
 
+    limit = config.model.position_limit
+
     def serve(source_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        if limit is not None:
+            message = f"source_ids may have {limit} positions at most, with </s>"
+            tf.debugging.assert_less_equal(tf.shape(source_ids)[1], limit, message)
         found = search(source_ids)
         return {"ids": found.ids[:, 0], "log_probability": found.log_probability[:, 0]}
 

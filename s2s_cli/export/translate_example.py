@@ -19,6 +19,8 @@ JOINER = " \u2040"  # at the word level, before what stood right behind the toke
 
 def search(source_ids: list[int]) -> list[int]:
     """Greedy search: the ids of the translation of one sentence."""
+    if settings["longest_source"] is not None and len(source_ids) > settings["longest_source"]:
+        raise ValueError(f"{len(source_ids)} tokens; at most {settings['longest_source']} fit")
     values = encoder({"source_ids": tensor([[*source_ids, EOS]], "int32")})
     limit = min(int(settings["max_length_ratio"] * len(source_ids)) + 10, settings["max_length"])
     ids = [BOS]

@@ -79,12 +79,13 @@ def make_output(
         return factory.dense("output", sizes.target)  # type: ignore[no-any-return]
     bias = None
     if tied_bias:
+        # Keras has no layer that only adds a bias; exports must consist of its layers.
         bias = factory.dense("output_bias", sizes.target, use_bias=False, initializer="zeros")
     return TiedOutput(target_embedding, bias)
 
 
 def read_output(output: TiedOutput) -> Callable[[Tensor], Tensor]:
-    """A tied output layer for hidden (N,H), whose weights are read once, here."""
+    """A tied output layer, hidden (…,H) → logits (…,V), whose weights are read once, here."""
     table, bias = output.table.embeddings, output.bias
     added = None if bias is None else tf.reshape(bias.kernel, [-1])
     dtype = output.table.compute_dtype

@@ -24,7 +24,7 @@ class Reason:
 
 EMPTY_SIDE = Reason("empty_side", "with an empty side")
 TOO_LONG = Reason("too_long", "longer than data.max_length", "max_length")
-BEYOND_POSITIONS = Reason("beyond_positions", "longer than model.max_positions")
+BEYOND_POSITIONS = Reason("beyond_positions", "too long for model.max_positions, with </s>")
 UNEVEN = Reason("uneven", "with sides of very unequal length", "max_length_ratio")
 IDENTICAL = Reason("identical", "with identical sides", "drop_identical")
 # In the order in which a pair is tested: it is left out for the first that holds.
@@ -61,7 +61,7 @@ class Filters:
     max_length_ratio: float | None = None
     drop_identical: bool = False
     longest_sentence: int | None = None
-    """What the model can take."""
+    """The most tokens a side that the model has positions for, without `</s>`; None: any number."""
 
     @classmethod
     def from_settings(cls, data: Data, model: ModelSettings) -> Filters:

@@ -118,7 +118,7 @@ def choose(config: Config) -> dict[str, Any]:
             training.schedule.decay_steps or training.max_steps
         )
     chosen["decoding.precision"] = resolve_decoding_precision(config.decoding.precision)
-    chosen["decoding.max_source_length"] = config.model.bounded(
+    chosen["decoding.max_source_length"] = config.model.bounded_source(
         config.decoding.max_source_length or config.data.max_length
     )
     return chosen
@@ -154,7 +154,9 @@ def fitting_batch_tokens(config: Config, available: int | None) -> int:
     """Starts from 4096 and halves until one step fits in half of the `available` bytes."""
     family = family_of(config.model)
     per_token = family.training_bytes_per_token(
-        config.model, config.tokenizer.vocab_size, config.data.max_length
+        config.model,
+        config.tokenizer.vocab_size,
+        config.model.bounded_source(config.data.max_length),
     )
     tokens = MAX_BATCH_TOKENS
     while available and tokens > MIN_BATCH_TOKENS and 2 * tokens * per_token > available:

@@ -17,7 +17,8 @@ from s2s_cli.training.objective import Batch, Sums, cross_entropy
 from s2s_cli.training.optimizer import make_optimizer, name_variables
 
 # A batch is computed in so many parts at the same time: most operations of a recurrence are too
-# small to be shared by threads. More parts would leave too few rows to a product.
+# small to be shared by threads, and those of a Transformer that are no products pass over memory
+# once each. More parts would leave too few rows to a product.
 SUB_BATCHES = 2
 
 SCALAR = tf.TensorSpec((), tf.float32)

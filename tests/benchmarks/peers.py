@@ -26,7 +26,7 @@ def opennmt_training(folder: Path, config: str, steps: int) -> dict[str, float]:
 
 
 def eole_training(script: Path, folder: Path, steps: int) -> dict[str, float]:
-    """The same of Eole, by the script that sets it up and trains."""
+    """Target tokens a second that Eole reports; `script` sets it up in `folder` and trains."""
     printed = _run(["bash", str(script.absolute()), str(folder.absolute()), str(steps)], Path.cwd())
     return _reported(printed, r"/\s*(\d+) tok/s")
 
@@ -34,7 +34,7 @@ def eole_training(script: Path, folder: Path, steps: int) -> dict[str, float]:
 def marian_training(
     script: Path, python: Path, folder: Path, kind: str, updates: int
 ) -> dict[str, float]:
-    """The same of Marian, by a script that trains with its Python package."""
+    """Target words a second that Marian reports; `script` trains with its Python package."""
     command = [str(python), str(script.absolute()), str(folder.absolute()), kind, str(updates)]
     return _reported(_run(command, Path.cwd()), r"([\d.]+) words/s")
 

@@ -101,3 +101,18 @@ def test_the_type_of_a_config_is_the_same_each_time():
     assert config_type() is config_type((RecurrentModel, TransformerModel))
     assert config_type() is not config_type(FAMILIES)
     assert resolved_config_type(FAMILIES) is resolved_config_type(FAMILIES)
+
+
+def test_settings_of_a_transformer_that_do_not_fit_are_named(tmp_path):
+    text = "  architecture: transformer\n  heads: 3\n  max_positions: 9\n  embedding: {size: 5}\n"
+    assert refusal(tmp_path, text, (RecurrentModel, TransformerModel)) == [
+        "x.yaml:4: model.heads must divide embedding.size, 5.",
+        "x.yaml:5: model.max_positions is used by `positions: learned` only.",
+        "x.yaml:6: model.embedding.size must be even for sinusoidal positions.",
+    ]
+    text = "  architecture: transformer\n  positions: learned\n  max_positions: 9\n"
+    too_long = "decoding.max_source_length=9"
+    assert refusal(tmp_path, text, (RecurrentModel, TransformerModel), too_long) == [
+        "--set decoding.max_source_length: decoding.max_source_length is 9, but"
+        " model.max_positions allows 8 tokens and `</s>`.",
+    ]

@@ -6,7 +6,6 @@ import pytest
 from model_cases import TRANSFORMERS, make_model, model_settings, name_of
 
 from s2s_cli.model.family import VocabSizes, family_of
-from s2s_cli.model.recurrent import training_bytes_per_token
 
 SIZES = VocabSizes(11, 13)
 GRID = [
@@ -62,9 +61,20 @@ def test_counts_are_those_of_the_model_that_is_made(changes):
 TABLES = ("target_embedding/embeddings", "embedding/embeddings")
 
 
-def test_the_memory_of_a_training_step_grows_with_what_fills_it():
-    small = training_bytes_per_token(model_settings(), 1000, 50)
-    assert training_bytes_per_token(model_settings(), 2000, 50) > small
-    assert training_bytes_per_token(model_settings(), 1000, 100) > small
-    assert training_bytes_per_token(model_settings(encoder__layers=2), 1000, 50) > small
-    assert training_bytes_per_token(model_settings(decoder__units=16), 1000, 50) > small
+@pytest.mark.parametrize(
+    "larger",
+    [
+        {"encoder__layers": 3},
+        {"decoder__units": 16},
+        {"architecture": "transformer", "decoder__layers": 3},
+        {"architecture": "transformer", "feed_forward": 16},
+    ],
+    ids=name_of,
+)
+def test_the_memory_of_a_training_step_grows_with_what_fills_it(larger):
+    settings = model_settings(architecture=larger.get("architecture", "lstm"))
+    bytes_per_token = family_of(settings).training_bytes_per_token
+    small = bytes_per_token(settings, 1000, 50)
+    assert bytes_per_token(settings, 2000, 50) > small
+    assert bytes_per_token(settings, 1000, 100) > small
+    assert bytes_per_token(model_settings(**larger), 1000, 50) > small

@@ -12,6 +12,7 @@ from model_cases import (
     SIZES,
     SOURCE,
     TARGET_IN,
+    TRANSFORMERS,
     WAYS,
     by_inference_layers,
     by_training_layers,
@@ -27,14 +28,19 @@ from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.runs.checkpoint import save_checkpoint
 
 TOLERANCE = {"atol": 1e-5, "rtol": 0}
-# The fast tests try every third model.
-MODELS = [
-    pytest.param(changes, id=name_of(changes), marks=[pytest.mark.slow] if number % 3 else [])
-    for number, changes in enumerate(CASES)
-]
 
 
-@pytest.mark.parametrize("changes", MODELS)
+def some_slow(cases: list[dict], every: int) -> list:
+    """The cases as parameters of a test, of which the fast tests try one of `every`."""
+    return [
+        pytest.param(
+            changes, id=name_of(changes), marks=[pytest.mark.slow] if number % every else []
+        )
+        for number, changes in enumerate(cases)
+    ]
+
+
+@pytest.mark.parametrize("changes", some_slow(CASES, every=5))
 def test_every_way_gives_the_logits_of_the_training_model_whatever_the_padding(changes):
     seq2seq = randomised(make_model(model_settings(**changes)))
     expected = by_training_model(seq2seq)
@@ -44,9 +50,10 @@ def test_every_way_gives_the_logits_of_the_training_model_whatever_the_padding(c
         np.testing.assert_allclose(found, expected, **TOLERANCE)
 
 
+@pytest.mark.parametrize("architecture", ["lstm", "transformer"])
 @pytest.mark.parametrize("way", [by_training_model, *WAYS.values()])
-def test_a_sentence_gets_in_a_batch_what_it_gets_alone(way):
-    seq2seq = randomised(make_model())
+def test_a_sentence_gets_in_a_batch_what_it_gets_alone(way, architecture):
+    seq2seq = randomised(make_model(model_settings(architecture=architecture)))
     together = way(seq2seq)
     short = way(seq2seq, SOURCE[:1, :2], TARGET_IN[:1])
     np.testing.assert_allclose(together[:1], short, **TOLERANCE)
@@ -60,9 +67,12 @@ def test_the_rows_of_a_beam_get_what_one_row_gets(changes):
     np.testing.assert_allclose(by_inference_layers(seq2seq, beam_size=3), expected, **TOLERANCE)
 
 
+@pytest.mark.parametrize("architecture", ["lstm", "transformer"])
 @pytest.mark.parametrize("tied", [True, False])
-def test_candidates_get_the_logits_that_they_have_in_the_whole_vocabulary(tied):
-    seq2seq = randomised(make_model(model_settings(embedding__tied=tied)))
+def test_candidates_get_the_logits_that_they_have_in_the_whole_vocabulary(tied, architecture):
+    seq2seq = randomised(
+        make_model(model_settings(architecture=architecture, embedding__tied=tied))
+    )
     candidates = [3, 12, 5, 5]
     found = by_inference_layers(seq2seq, candidates=candidates)
     expected = by_inference_layers(seq2seq)[:, :, candidates]
@@ -111,11 +121,13 @@ def test_every_way_gives_the_same_logits_in_a_new_process_that_loads_the_checkpo
     assert process.stdout.count("same") == len(cases), process.stderr[-2000:]
 
 
-@pytest.mark.parametrize("tied", [True, False])
-def test_training_in_bfloat16_multiplies_in_it_with_weights_and_logits_in_float32(tied):
-    settings = model_settings(embedding__tied=tied)
+IN_BFLOAT16 = [{"embedding__tied": True}, {}, *TRANSFORMERS[:2], TRANSFORMERS[3]]
+
+
+@pytest.mark.parametrize("changes", some_slow(IN_BFLOAT16, every=2))
+def test_training_in_bfloat16_multiplies_in_it_with_weights_and_logits_in_float32(changes):
+    settings = model_settings(**changes)
     seq2seq = randomised(make_model(settings, precision="bfloat16"))
-    assert seq2seq.layers.decoder[0].compute_dtype == "bfloat16"
     assert {weight.dtype for weight in seq2seq.weights.values()} == {"float32"}
     expected = by_training_model(randomised(make_model(settings)))
     for way in (by_training_model, by_training_layers):
@@ -124,9 +136,11 @@ def test_training_in_bfloat16_multiplies_in_it_with_weights_and_logits_in_float3
         np.testing.assert_allclose(found, expected, atol=0.1, rtol=0)
 
 
-def test_inference_in_bfloat16_rounds_the_weights_and_little_else():
-    whole = randomised(make_model())
-    seq2seq = Seq2Seq(model_settings(), SIZES, LayerFactory.for_inference("bfloat16"))
+@pytest.mark.parametrize("changes", some_slow(IN_BFLOAT16[1:], every=4))
+def test_inference_in_bfloat16_rounds_the_weights_and_little_else(changes):
+    settings = model_settings(**changes)
+    whole = randomised(make_model(settings))
+    seq2seq = Seq2Seq(settings, SIZES, LayerFactory.for_inference("bfloat16"))
     seq2seq.load({path: weight.value for path, weight in whole.weights.items()})
     assert {weight.dtype for weight in seq2seq.weights.values()} == {"bfloat16"}
     for path, weight in seq2seq.weights.items():

@@ -92,6 +92,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", CASES, ids=name_of)
 def test_8_bit_layers_give_what_the_layers_give_as_far_as_8_bits_go(changes):
     seq2seq = randomised(make_model(model_settings(**changes), VocabSizes(13, 13)))
@@ -103,6 +104,7 @@ def test_8_bit_layers_give_what_the_layers_give_as_far_as_8_bits_go(changes):
     np.testing.assert_array_equal(some, found[:, :, candidates])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["lstm", "transformer"])
 @pytest.mark.parametrize("beam_size", [1, 3])
 def test_an_8_bit_search_translates_a_sentence_alike_in_every_batch(beam_size, architecture):

@@ -18,7 +18,9 @@ from model_cases import (
     randomised,
 )
 
+from s2s_cli.config.load import override_decoding
 from s2s_cli.decoding.translator import Translator
+from s2s_cli.export.export import export
 from s2s_cli.model.layer_factory import LayerFactory
 from s2s_cli.model.transformer.layers import Sinusoids
 from s2s_cli.model.transformer.training import layer_norm
@@ -215,7 +217,17 @@ def test_what_is_longer_than_the_positions_is_left_out_split_or_ended(short):
     assert ready.train.used == 240 - ready.train.left_out["beyond_positions"] > 0
     config = run.config()
     assert config.decoding.max_source_length == 5
-    translator = Translator.from_run(run)
-    found = translator.translate(["1 2 3 4 5 6 7 8 9", "1"])
+    decoding = override_decoding(config, min_length=6)
+    found = Translator.from_run(run, decoding=decoding).translate(["1 2 3 4 5 6 7 8 9", "1"])
     assert len(found[0].source_tokens) == 18 and found[0].is_long
-    assert not found[1].is_long and found[1].length <= 5
+    assert not found[1].is_long and found[1].length == 6
+
+
+@pytest.mark.slow
+def test_an_export_refuses_sources_that_are_longer_than_the_positions(short, tmp_path):
+    output, proof = export(short[0], "saved_model", tmp_path / "out")
+    assert proof.sentences > 0
+    model = tf.saved_model.load(str(output / "saved_model"))
+    assert model.serve(tf.constant([[5, 6, 7, 8, 9, 3]]))["ids"].shape[1] <= 6
+    with pytest.raises(tf.errors.InvalidArgumentError, match="6 positions at most"):
+        model.serve(tf.constant([[5, 6, 7, 8, 9, 5, 3]]))

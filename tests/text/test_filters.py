@@ -14,6 +14,8 @@ from s2s_cli.text.filters import REASONS, Filters, describe_left_out
         (Filters(9, 2.5), (6, 2), "uneven"),
         (Filters(5), (0, 3), "empty_side"),
         (Filters(5, drop_identical=True), (2, 2), "identical"),
+        (Filters(5, longest_sentence=4), (4, 4), None),
+        (Filters(5, longest_sentence=4), (4, 5), "beyond_positions"),
     ],
 )
 def test_a_pair_is_left_out_beyond_a_limit_and_not_at_it(filters, lengths, reason):

@@ -56,6 +56,14 @@ class Config(Section):
                     "is plateau, which needs a validation loss; set data.validation",
                 )
             )
+        longest, size = self.model.longest_sentence, self.decoding.max_source_length
+        if longest is not None and size is not None and size > longest:
+            misfits.append(
+                (
+                    "decoding.max_source_length",
+                    f"is {size}, but model.max_positions allows {longest} tokens and `</s>`",
+                )
+            )
         if misfits:
             raise MisfitError(*misfits)
         return self

@@ -32,12 +32,13 @@ class Decoding(Section):
     min_length: Annotated[int, Field(ge=0)] = 0
     """Least number of tokens in a translation, unless max_length or max_length_ratio allow fewer."""
     max_length: Count = 200
-    """Largest number of tokens in a translation."""
+    """Largest number of tokens in a translation, where the model has positions for as many."""
     max_length_ratio: Positive = 2.0
     """Largest number of tokens in a translation for each token of its source, plus 10."""
     max_source_length: Count | None = None
-    """Largest number of source tokens that are translated at once; null: data.max_length. Models
-    translate sentences longer than those they were trained on badly."""
+    """Largest number of source tokens that are translated at once; null: data.max_length, or as many
+    as the model has positions for. Models translate sentences longer than those they were trained on
+    badly."""
     long_sources: Literal["split", "truncate"] = "split"
     """How longer sources are translated: split after sentences or between words and translated in
     parts, or truncated."""

@@ -80,13 +80,22 @@ class ModelSettings(Section):
     """Share of activations that are set to zero in training."""
 
     @property
-    def longest_sentence(self) -> int | None:
-        """The largest number of tokens that a sentence of either side may have; None: any."""
+    def position_limit(self) -> int | None:
+        """How many positions either side may have, `</s>` counted; None: any number."""
         return None
 
-    def bounded(self, length: int) -> int:
-        """`length`, in tokens, or `longest_sentence` if that is less."""
-        return min(length, self.longest_sentence or length)
+    @property
+    def longest_sentence(self) -> int | None:
+        """How many tokens either side may have, without `</s>`; None: any number."""
+        return None if self.position_limit is None else self.position_limit - 1
+
+    def bounded_source(self, tokens: int) -> int:
+        """`tokens` of a source, without `</s>`, or as many as the model has positions for."""
+        return min(tokens, self.longest_sentence or tokens)
+
+    def bounded_target(self, tokens: int) -> int:
+        """`tokens` of a translation, with `</s>`, or as many as the model has positions for."""
+        return min(tokens, self.position_limit or tokens)
 
     @classmethod
     def architectures(cls) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from s2s_cli.config.schema.model import Embedding, Initializer, InitializerName, ModelSettings
 from s2s_cli.config.schema.section import Count, Fraction, MisfitError, OnResume, Positive, Section
 
+DEFAULT_POSITIONS = 512
+
 
 class TransformerEmbedding(Embedding):
     """The embedding tables, which map token ids to vectors."""
@@ -16,7 +18,8 @@ class TransformerEmbedding(Embedding):
     size: Count = 256
     """Length of an embedding vector, and of the output of every layer."""
     scale: bool = True
-    """Multiply embedding vectors by the square root of their length."""
+    """Multiply embedding vectors by the square root of their length, as the default initializer
+    wants. For word vectors from a file, false is usually better."""
     initializer: InitializerName | Initializer = Initializer.model_validate(
         {
             "name": "variance_scaling",
@@ -26,7 +29,7 @@ class TransformerEmbedding(Embedding):
         }
     )
     """Initial values: the name of a Keras initializer, or {name: NAME, …its arguments}. The default
-    is normal with variance 1 / size."""
+    is normal with variance 1 / size, which `scale` turns into 1."""
 
 
 class TransformerEncoder(Section):
@@ -53,14 +56,15 @@ class TransformerModel(ModelSettings):
     embedding: TransformerEmbedding = TransformerEmbedding()
     """The embedding tables, which map token ids to vectors."""
     positions: Literal["sinusoidal", "learned"] = "sinusoidal"
-    """What is added to an embedding to say where its token stands: sines and cosines, which have no
-    limit, or a vector that is trained for each position."""
-    max_positions: Annotated[int, Field(ge=2)] = 512
-    """learned: the number of positions. Longer training pairs are left out, longer sources are
-    split, and translations end there."""
+    """What is added to the embeddings to encode the positions of their tokens: sines and cosines,
+    for any number of positions, or a vector that is trained for each position."""
+    max_positions: Annotated[int, Field(ge=2)] | None = None
+    """Number of learned positions, of which `</s>` takes one; null: 512. Longer training pairs are
+    left out, longer sources are split or truncated, and translations end there."""
     normalization: Literal["pre", "post"] = "pre"
-    """Layer normalisation of the input of each sublayer, which trains without care
-    (https://arxiv.org/abs/2002.04745), or of the sum of its input and its output."""
+    """What is normalised: pre, the input of each sublayer, which depends less on the warm-up
+    (https://arxiv.org/abs/2002.04745); post, the sum of its input and output, as in the first
+    paper."""
     layer_norm_epsilon: Positive = 1e-5
     """What layer normalisation adds to the variance."""
     heads: Count = 4
@@ -82,9 +86,11 @@ class TransformerModel(ModelSettings):
     """Share of the hidden units of feed-forward networks that are set to zero in training."""
 
     @property
-    def longest_sentence(self) -> int | None:
-        """The largest number of tokens of a sentence, beside which `</s>` takes a position."""
-        return self.max_positions - 1 if self.positions == "learned" else None
+    def position_limit(self) -> int | None:
+        """How many positions either side may have, `</s>` counted; None: any number."""
+        if self.positions == "sinusoidal":
+            return None
+        return self.max_positions or DEFAULT_POSITIONS
 
     @model_validator(mode="after")
     def _heads_share_the_size(self) -> TransformerModel:
@@ -93,6 +99,8 @@ class TransformerModel(ModelSettings):
             misfits.append(("heads", f"must divide embedding.size, {size}"))
         if self.positions == "sinusoidal" and size % 2:
             misfits.append(("embedding.size", "must be even for sinusoidal positions"))
+        if self.positions == "sinusoidal" and self.max_positions is not None:
+            misfits.append(("max_positions", "is used by `positions: learned` only"))
         if misfits:
             raise MisfitError(*misfits)
         return self

@@ -32,7 +32,8 @@ def float_layers(layers: TransformerLayers) -> InferenceLayers:
 
 
 def int8_layers(layers: TransformerLayers) -> InferenceLayers:
-    """The same with 8-bit products of the weights as they are now.
+    """Returns a function that gives the layers of a search with 8-bit products of the weights as
+    they are now.
 
     What the residual connections sum up has no bound, so each row has a scale of its own.
     """
@@ -45,7 +46,7 @@ def int8_layers(layers: TransformerLayers) -> InferenceLayers:
         return None
 
     output = quantized_output(layers.output, bound=None)
-    quantized = replace(replaced(replace(layers, output=output), product), output=output)
+    quantized = replaced(replace(layers, output=output), product)
 
     def for_candidates(candidates: Tensor | None) -> TransformerLayers:
         fast = training_layers(quantized.with_dropout(None))

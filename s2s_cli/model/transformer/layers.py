@@ -21,7 +21,7 @@ from s2s_cli.model.layer_factory import LayerFactory
 
 Function = Callable[..., Any]
 _Part = TypeVar("_Part")
-# What a score is replaced by where a query may not look.
+# What a score is replaced by where a query may not attend.
 MASKED = -1e9
 
 
@@ -40,8 +40,8 @@ class Residual:
 
     def after(self, inputs: Tensor, outputs: Tensor) -> Tensor:
         """The inputs, and the outputs of the sublayer → their sum (B,T,D)."""
-        # The sum stays float32 when products are bfloat16: it goes through all layers.
-        added = inputs + ops.cast(self.dropout(outputs), inputs.dtype)
+        # Sums are float32 when products are bfloat16: each goes through all layers above.
+        added = ops.cast(inputs, "float32") + ops.cast(self.dropout(outputs), "float32")
         return added if self.comes_first else self.normalize(added)
 
 
@@ -154,7 +154,7 @@ class DecoderLayer:
         """Returns outputs (B,T,D), the next cache, and the weights on the memory (B,A,T,S).
 
         `inputs` (B,T,D); `cache`: keys and values (B,A,P,D/A) of the positions before; `mask`
-        (1,1,T,P+T) bool, or None where each may look at all; `memory`: keys and values
+        (1,1,T,P+T) bool, or None where each may attend to all; `memory`: keys and values
         (B,A,S,D/A); `memory_mask` (B,1,1,S) bool. In beam search, the memory has B/K rows.
         """
         attention = self.attention
@@ -190,21 +190,22 @@ class DecoderLayer:
 @dataclass(frozen=True)
 class Sinusoids:
     """Position vectors of sines, then cosines, of section 3.5 of https://arxiv.org/abs/1706.03762:
-    value i of either half turns by position / 10000**(2i / D)."""
+    value i of either half is that of the angle position / 10000**(2i / D)."""
 
     size: int
 
     def __call__(self, positions: Tensor) -> Tensor:
         """positions (1,T) int32 → (1,T,D) float32."""
         half = self.size // 2
-        turns = [10_000.0 ** (-index / half) for index in range(half)]
-        places = ops.expand_dims(ops.cast(positions, "float32"), -1)
-        angles = places * ops.convert_to_tensor(turns, "float32")
+        frequencies = [10_000.0 ** (-index / half) for index in range(half)]
+        column = ops.expand_dims(ops.cast(positions, "float32"), -1)
+        angles = column * ops.convert_to_tensor(frequencies, "float32")
         return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
 
 
 def softmax(scores: Tensor) -> Tensor:
-    """scores (…,S) → weights that sum to 1; Keras's warns where S is 1, as it is at the start."""
+    """scores (…,S) → weights (…,S) that sum to 1."""
+    # Keras's own function warns where S is 1, as it is at the first position.
     exponentials = ops.exp(scores - ops.max(scores, axis=-1, keepdims=True))
     return exponentials / ops.sum(exponentials, axis=-1, keepdims=True)
 
@@ -241,7 +242,7 @@ def make_decoder_layer(
 
 
 def make_memory_projections(settings: TransformerModel, factory: LayerFactory) -> Projections:
-    """The memory's keys and values of each decoder layer, in turn."""
+    """Makes the dense layers that give each decoder layer its keys and values of the memory."""
     size = settings.embedding.size
     return Projections(
         tuple(
@@ -298,7 +299,7 @@ def _make_feed_forward(settings: TransformerModel, name: str, factory: LayerFact
 
 
 def replaced(part: _Part, replace_one: Callable[[Any], Any]) -> _Part:
-    """The same part with each callable in it, at any depth, replaced by `replace_one(callable)`.
+    """Returns `part` with each callable in it, at any depth, replaced by `replace_one(callable)`.
 
     Where that returns None, the parts of the callable are replaced, if it has any.
     """

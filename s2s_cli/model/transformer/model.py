@@ -91,7 +91,7 @@ class TransformerLayers:
         In beam search, ids (B×K,1) and the cache hold the K rows of a sentence next to each
         other, and the constants (B,…) stand once for all of them.
         """
-        # All rows are at the same position; a part of a batch may have no rows.
+        # All rows are at the same position; the sum is 0 for a sub-batch without rows.
         positions = ops.sum(cache["position"][:1,]) + _count(target_in_ids)
         hidden = self._embedded(self.target_embedding, target_in_ids)
         hidden = self.target_dropout(hidden + self.target_positions(positions))
@@ -121,7 +121,7 @@ class TransformerLayers:
         return training.training_layers(self.with_dropout(draws))
 
     def with_dropout(self, draws: DropoutDraws | None) -> TransformerLayers:
-        """The same layers with dropout as drawn, or without dropout for None."""
+        """These layers with dropout as drawn, or without dropout for None."""
 
         def dropout(layer: Any) -> Function | None:
             if not isinstance(layer, layers.Dropout):
@@ -154,7 +154,7 @@ class TransformerLayers:
         return [f"decoder_{index}_{kind}" for index in numbers for kind in ("keys", "values")]
 
     def _causal_mask(self, ids: Tensor, positions: Tensor, cache: Tensors) -> Tensor | None:
-        """Which of the positions up to now (1,1,T,P+T) each of positions (1,T) may look at."""
+        """Which of the positions up to now each of positions (1,T) may attend to, (1,1,T,P+T)."""
         if ids.shape[1] == 1:  # all of them
             return None
         before = cache[self._cache_names()[0]][:, 0, :, 0]  # (B,P)
@@ -206,9 +206,9 @@ def make_layers(
 
 
 def _make_positions(settings: TransformerModel, name: str, factory: LayerFactory) -> Function:
-    if settings.positions == "sinusoidal":
+    if settings.position_limit is None:
         return Sinusoids(settings.embedding.size)
     size = settings.embedding.size
     initializer = keras.initializers.RandomNormal(stddev=1 / math.sqrt(size))
-    table = factory.embedding(name, settings.max_positions, size, initializer)
+    table = factory.embedding(name, settings.position_limit, size, initializer)
     return lambda positions: ops.cast(table(positions), "float32")

@@ -23,7 +23,8 @@ Function = Callable[..., Any]
 
 
 def training_layers(layers: TransformerLayers) -> TransformerLayers:
-    """Layers with one product for several projections, and with shorter gradients."""
+    """Returns the layers of a training step: several projections are one product, and layer
+    normalisation is one operation with its own gradient."""
 
     def replace_one(part: Any) -> Function | None:
         if isinstance(part, Projections):
@@ -83,7 +84,8 @@ def joined_projections(projections: Projections) -> Function:
 
 
 def layer_norm(layer: keras.layers.LayerNormalization) -> Function:
-    """The layer, in float32, with the gradient of https://arxiv.org/abs/1607.06450 in one piece."""
+    """Returns a function that does what the layer does, in float32, with its own gradient
+    (https://arxiv.org/abs/1607.06450)."""
 
     def run(inputs: Tensor) -> Tensor:
         gamma, beta = (tf.cast(value, tf.float32) for value in (layer.gamma, layer.beta))
