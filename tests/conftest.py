@@ -22,15 +22,18 @@ from s2s_cli import runtime
 # Modules beside the tests of models that other tests use too, such as a second family of models.
 sys.path.append(str(Path(__file__).parent / "model"))
 
-# A test that configures devices of its own must be the first to start TensorFlow.
-if "S2S_TESTS_LEAVE_TENSORFLOW_ALONE" not in os.environ:
-    runtime.start(2)
-
 # Search graphs are cached there, and not in the cache of whoever runs the tests.
 CACHE = tempfile.TemporaryDirectory(prefix="s2s-tests-")
 os.environ.setdefault("XDG_CACHE_HOME", CACHE.name)
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts TensorFlow, but not in the process that only distributes tests to others."""
+    is_worker = hasattr(config, "workerinput")
+    if is_worker or not config.getoption("numprocesses", None):
+        runtime.start(2)
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:

@@ -45,7 +45,9 @@ def write(folder: Path, seq2seq: Seq2Seq, run: Run, config: ResolvedConfig) -> N
     def serve(source_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         if limit is not None:
             message = f"source_ids may have {limit} positions at most, with </s>"
-            tf.debugging.assert_less_equal(tf.shape(source_ids)[1], limit, message)
+            fits = tf.debugging.assert_less_equal(tf.shape(source_ids)[1], limit, message)
+            with tf.control_dependencies([fits]):
+                source_ids = tf.identity(source_ids)
         found = search(source_ids)
         return {"ids": found.ids[:, 0], "log_probability": found.log_probability[:, 0]}
 

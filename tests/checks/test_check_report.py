@@ -33,6 +33,7 @@ failed: 1 problem to fix before training, and 3 warnings
 """
 
 
+@pytest.mark.slow
 def test_the_report_and_its_json_go_to_stdout_with_the_exit_code(dirty):
     dirty.sources[1:3], dirty.targets[1:3] = [b"1 2", b"1 3"], [b"", b""]
     dirty.sources[3] = dirty.targets[3] = b"9"

@@ -33,7 +33,7 @@ GRID = [
     {"embedding__shared": True, "embedding__tied": True},
     {"embedding__shared": True},
     *TRANSFORMERS,
-    *({**changes, "embedding__shared": True} for changes in TRANSFORMERS),
+    {**TRANSFORMERS[3], "embedding__shared": True},
 ]
 
 

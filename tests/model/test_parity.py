@@ -40,7 +40,7 @@ def some_slow(cases: list[dict], every: int) -> list:
     ]
 
 
-@pytest.mark.parametrize("changes", some_slow(CASES, every=5))
+@pytest.mark.parametrize("changes", some_slow(CASES, every=7))
 def test_every_way_gives_the_logits_of_the_training_model_whatever_the_padding(changes):
     seq2seq = randomised(make_model(model_settings(**changes)))
     expected = by_training_model(seq2seq)
@@ -50,7 +50,9 @@ def test_every_way_gives_the_logits_of_the_training_model_whatever_the_padding(c
         np.testing.assert_allclose(found, expected, **TOLERANCE)
 
 
-@pytest.mark.parametrize("architecture", ["lstm", "transformer"])
+@pytest.mark.parametrize(
+    "architecture", ["lstm", pytest.param("transformer", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("way", [by_training_model, *WAYS.values()])
 def test_a_sentence_gets_in_a_batch_what_it_gets_alone(way, architecture):
     seq2seq = randomised(make_model(model_settings(architecture=architecture)))
@@ -60,7 +62,7 @@ def test_a_sentence_gets_in_a_batch_what_it_gets_alone(way, architecture):
     np.testing.assert_allclose(together[1:], way(seq2seq, SOURCE[1:], TARGET_IN[1:]), **TOLERANCE)
 
 
-@pytest.mark.parametrize("changes", CASES[5:16:5] + CASES[16::3], ids=name_of)
+@pytest.mark.parametrize("changes", some_slow(CASES[5:16:5] + CASES[16::3], every=3))
 def test_the_rows_of_a_beam_get_what_one_row_gets(changes):
     seq2seq = randomised(make_model(model_settings(**changes)))
     expected = np.repeat(by_inference_layers(seq2seq), 3, axis=0)
@@ -124,7 +126,7 @@ def test_every_way_gives_the_same_logits_in_a_new_process_that_loads_the_checkpo
 IN_BFLOAT16 = [{"embedding__tied": True}, {}, *TRANSFORMERS[:2], TRANSFORMERS[3]]
 
 
-@pytest.mark.parametrize("changes", some_slow(IN_BFLOAT16, every=2))
+@pytest.mark.parametrize("changes", some_slow(IN_BFLOAT16, every=5))
 def test_training_in_bfloat16_multiplies_in_it_with_weights_and_logits_in_float32(changes):
     settings = model_settings(**changes)
     seq2seq = randomised(make_model(settings, precision="bfloat16"))

@@ -22,6 +22,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from conftest import train_in_process
+from s2s_cli import runtime
+runtime.start(2)
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.training.events import StepDone
 
