@@ -37,7 +37,7 @@ class DropoutDraws:
     def dropout(self, name: str, rate: float) -> Callable[[Tensor], Tensor]:
         """The dropout layer `name`: a function of inputs (B,…) of any float dtype."""
         if rate == 0:
-            return lambda inputs: inputs
+            return _unchanged
 
         def drop(inputs: Tensor) -> Tensor:
             drawn = tf.reshape(self._draw(name, tf.shape(inputs)), tf.shape(inputs))
@@ -61,3 +61,12 @@ class DropoutDraws:
         )
         bits = tf.reshape(tf.bitcast(drawn, tf.uint16), [rows, counts * DRAWS_PER_COUNT])
         return bits[:, :values]
+
+
+def dropout_function(layer: Any, draws: DropoutDraws | None) -> Callable[[Tensor], Tensor]:
+    """What replaces a dropout layer of Keras: dropout as drawn, or no dropout for None."""
+    return _unchanged if draws is None else draws.dropout(layer.name, layer.rate)
+
+
+def _unchanged(inputs: Tensor) -> Tensor:
+    return inputs

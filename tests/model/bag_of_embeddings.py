@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from keras import ops
 
 from s2s_cli.config.schema import ModelSettings
-from s2s_cli.model.dropout import DropoutDraws
+from s2s_cli.model.dropout import DropoutDraws, dropout_function
 from s2s_cli.model.embeddings import (
     make_embeddings,
     make_output,
@@ -67,9 +67,7 @@ class BagLayers:
 
     def for_training(self, draws: DropoutDraws | None) -> BagLayers:
         """The layers with dropout as drawn, or without dropout."""
-        layer: Any = self.dropout
-        dropout = _unchanged if draws is None else draws.dropout(layer.name, layer.rate)
-        return replace(self, dropout=dropout)
+        return replace(self, dropout=dropout_function(self.dropout, draws))
 
     def for_inference(self) -> InferenceLayers:
         """The layers without dropout, and with the output of candidates."""
@@ -78,7 +76,7 @@ class BagLayers:
             output = self.output
             if candidates is not None:
                 output = output_columns(output, candidates)
-            return replace(self, dropout=_unchanged, output=output)
+            return replace(self.for_training(None), output=output)
 
         return replaced
 
@@ -88,13 +86,9 @@ class BagLayers:
 
         def replaced(candidates: Tensor | None) -> BagLayers:
             output = product if candidates is None else product.columns(candidates)
-            return replace(self, dropout=_unchanged, output=output)
+            return replace(self.for_training(None), output=output)
 
         return replaced
-
-
-def _unchanged(inputs: Tensor) -> Tensor:
-    return inputs
 
 
 # The functions of the family.

@@ -136,8 +136,7 @@ def by_training_layers(seq2seq: Seq2Seq, source_ids=SOURCE, target_in_ids=TARGET
     encoded = layers.encode(tf.constant(source_ids))
     cache = layers.initial_cache(encoded)
     decoded = layers.decode(tf.constant(target_in_ids), cache, encoded.constants)
-    rows = tf.reshape(decoded.hidden, [-1, decoded.hidden.shape[-1]])
-    return layers.project(rows).numpy().reshape(*target_in_ids.shape, -1)
+    return layers.project(decoded.hidden).numpy()
 
 
 def by_inference_layers(

@@ -130,6 +130,8 @@ IN_BFLOAT16 = [{"embedding__tied": True}, {}, *TRANSFORMERS[:2], TRANSFORMERS[3]
 def test_training_in_bfloat16_multiplies_in_it_with_weights_and_logits_in_float32(changes):
     settings = model_settings(**changes)
     seq2seq = randomised(make_model(settings, precision="bfloat16"))
+    with_weights = [layer for layer in seq2seq.training_model.layers if layer.weights]
+    assert {layer.compute_dtype for layer in with_weights} == {"bfloat16"}
     assert {weight.dtype for weight in seq2seq.weights.values()} == {"float32"}
     expected = by_training_model(randomised(make_model(settings)))
     for way in (by_training_model, by_training_layers):

@@ -82,7 +82,7 @@ def test_the_compiled_step_moves_the_weights_as_the_eager_one_and_skips_what_is_
         for number in (1, 2, 3):
             assert step(small_batch(), number, 0.01)["is_finite"] == 1
         found.append(weights_of(seq2seq))
-    assert largest_difference(*found) < 1e-5
+    assert largest_difference(*found) < {"lstm": 1e-6, "transformer": 1e-5}[architecture]
     # The last step is the compiled one.
     before = weights_of(seq2seq), slots(step)
     assert step(small_batch(weight=math.inf), 4, 0.01)["is_finite"] == 0

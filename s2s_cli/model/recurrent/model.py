@@ -14,7 +14,7 @@ import keras
 from keras import layers, ops
 
 from s2s_cli.config.schema import RecurrentModel
-from s2s_cli.model.dropout import DropoutDraws
+from s2s_cli.model.dropout import DropoutDraws, dropout_function
 from s2s_cli.model.embeddings import make_embeddings, make_output
 from s2s_cli.model.family import (
     Decoded,
@@ -128,9 +128,7 @@ class RecurrentLayers:
         """The same layers with dropout as drawn, or without dropout for None."""
 
         def dropout(layer: Any) -> Function:
-            if draws is None:
-                return lambda inputs: inputs
-            return draws.dropout(layer.name, layer.rate)
+            return dropout_function(layer, draws)
 
         return replace(
             self,

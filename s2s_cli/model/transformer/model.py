@@ -15,7 +15,7 @@ import keras
 from keras import layers, ops
 
 from s2s_cli.config.schema import TransformerModel
-from s2s_cli.model.dropout import DropoutDraws
+from s2s_cli.model.dropout import DropoutDraws, dropout_function
 from s2s_cli.model.embeddings import make_embeddings, make_output
 from s2s_cli.model.family import (
     Decoded,
@@ -67,8 +67,9 @@ class TransformerLayers:
         mask = ops.not_equal(source_ids, 0)
         positions = self.source_positions(_count(source_ids))
         memory = self.source_dropout(self._embedded(self.source_embedding, source_ids) + positions)
+        score_mask = _for_scores(mask)
         for layer in self.encoder:
-            memory = layer(memory, _for_scores(mask))  # (B,S,D)
+            memory = layer(memory, score_mask)  # (B,S,D)
         if self.encoder_norm is not None:
             memory = self.encoder_norm(memory)
         names = [f"memory_{name}" for name in self._cache_names()]
@@ -124,11 +125,7 @@ class TransformerLayers:
         """These layers with dropout as drawn, or without dropout for None."""
 
         def dropout(layer: Any) -> Function | None:
-            if not isinstance(layer, layers.Dropout):
-                return None
-            return (
-                (lambda inputs: inputs) if draws is None else draws.dropout(layer.name, layer.rate)
-            )
+            return dropout_function(layer, draws) if isinstance(layer, layers.Dropout) else None
 
         return replaced(self, dropout)
 
