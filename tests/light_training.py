@@ -34,9 +34,16 @@ def default_metrics(step: int) -> Metrics:
 def use_light_step(
     monkeypatch: pytest.MonkeyPatch, is_finite: Callable[[int, float], bool] = lambda *_: True
 ) -> None:
-    """Trainings of this process take steps that follow from weights, batch and rate alone.
+    """Trainings of this process take the steps of `light_step`."""
+    monkeypatch.setattr(training_run, "TrainingStep", light_step(is_finite))
 
-    `is_finite(step, learning rate)` says which of them are taken.
+
+def light_step(
+    is_finite: Callable[[int, float], bool] = lambda *_: True,
+) -> type[TrainingStep]:
+    """A step that follows from weights, batch and rate alone, and is not compiled.
+
+    `is_finite(step, learning rate)` says which steps are taken.
     """
 
     class LightStep(TrainingStep):
@@ -63,7 +70,7 @@ def use_light_step(
             named = self.optimizer_variables()
             return [v for name, v in named.items() if name.endswith("bias/momentum")]
 
-    monkeypatch.setattr(training_run, "TrainingStep", LightStep)
+    return LightStep
 
 
 def use_light_validation(

@@ -24,6 +24,9 @@ def main() -> int:
     )
     parser.add_argument("--damages", type=int, default=200, help="ways to damage a run")
     parser.add_argument("--disks", type=int, default=len(DISKS), help="sizes of full disks")
+    parser.add_argument(
+        "--light", action="store_true", help="take steps that are not compiled: a third of the time"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kinds", nargs="*", default=["operations", "damages", "disks", "kills"])
     arguments = parser.parse_args()
@@ -37,9 +40,12 @@ def main() -> int:
 
 def _rows(arguments: argparse.Namespace, folder: Path):
     """The name of each kind of disturbance, and its tally, as soon as it is done."""
+    # Imported once, and inherited by every fork.
+    import light_training
     import sentencepiece  # noqa: F401
-    import tensorflow  # noqa: F401  imported once, and inherited by every fork
 
+    if arguments.light:
+        light_training.training_run.TrainingStep = light_training.light_step()
     config = write_files(folder / "files")
     undisturbed = folder / "undisturbed"
     code, text = forked(["train", str(config), "--run", str(undisturbed)])

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from s2s_cli.model.embeddings import output_columns, quantized_output
 from s2s_cli.model.family import InferenceLayers, Tensor
 from s2s_cli.model.quantization import QuantizedProduct, numpy_values, quantized_dense
 from s2s_cli.model.transformer.layers import Projections, replaced
-from s2s_cli.model.transformer.training import split_projected, training_layers
+from s2s_cli.model.transformer.training import normalized, split_projected, training_layers
 
 if TYPE_CHECKING:
     from s2s_cli.model.transformer.model import TransformerLayers
@@ -23,12 +24,31 @@ def float_layers(layers: TransformerLayers) -> InferenceLayers:
     """Returns a function that gives the layers of a search."""
 
     def for_candidates(candidates: Tensor | None) -> TransformerLayers:
-        fast = training_layers(layers.with_dropout(None))
+        fast = _without_gradients(layers)
         if candidates is None:
             return fast
         return replace(fast, output=output_columns(layers.output, candidates))
 
     return for_candidates
+
+
+def _without_gradients(layers: TransformerLayers) -> TransformerLayers:
+    """The layers of a training step without dropout, and without what only gradients need."""
+
+    def replace_one(part: Any) -> Callable[..., Any] | None:
+        return _layer_norm(part) if isinstance(part, keras.layers.LayerNormalization) else None
+
+    return training_layers(replaced(layers.with_dropout(None), replace_one))
+
+
+def _layer_norm(layer: keras.layers.LayerNormalization) -> Callable[[Tensor], Tensor]:
+    gamma, beta = (tf.cast(value, tf.float32) for value in (layer.gamma, layer.beta))
+
+    def run(inputs: Tensor) -> Tensor:
+        unit, _ = normalized(tf.cast(inputs, tf.float32), layer.epsilon)
+        return tf.cast(unit * gamma + beta, layer.compute_dtype)
+
+    return run
 
 
 def int8_layers(layers: TransformerLayers) -> InferenceLayers:
@@ -49,7 +69,7 @@ def int8_layers(layers: TransformerLayers) -> InferenceLayers:
     quantized = replaced(replace(layers, output=output), product)
 
     def for_candidates(candidates: Tensor | None) -> TransformerLayers:
-        fast = training_layers(quantized.with_dropout(None))
+        fast = _without_gradients(quantized)
         return fast if candidates is None else replace(fast, output=output.columns(candidates))
 
     return for_candidates
@@ -57,15 +77,13 @@ def int8_layers(layers: TransformerLayers) -> InferenceLayers:
 
 def _quantized_projections(projections: Projections) -> Callable[[Tensor], list[Tensor]]:
     """The dense layers as one 8-bit product, whose output is split."""
-    layers = projections.layers
-    product = QuantizedProduct(
-        np.concatenate([numpy_values(layer.kernel) for layer in layers], axis=1),
-        np.concatenate(
-            [
-                np.zeros(layer.units) if layer.bias is None else numpy_values(layer.bias)
-                for layer in layers
-            ]
-        ),
-        bound=None,
-    )
+    layers, scales = projections.layers, projections.scales
+    kernels = [
+        numpy_values(layer.kernel) * scale for layer, scale in zip(layers, scales, strict=True)
+    ]
+    biases = [
+        np.zeros(layer.units) if layer.bias is None else numpy_values(layer.bias) * scale
+        for layer, scale in zip(layers, scales, strict=True)
+    ]
+    product = QuantizedProduct(np.concatenate(kernels, axis=1), np.concatenate(biases), bound=None)
     return lambda inputs: split_projected(product(inputs), len(layers), projections.heads)

@@ -21,7 +21,7 @@ from s2s_cli.model.layer_factory import LayerFactory
 
 Function = Callable[..., Any]
 _Part = TypeVar("_Part")
-# What a score is replaced by where a query may not attend.
+# What is added to a score where a query may not attend; float32 rounds the sum to this number.
 MASKED = -1e9
 
 
@@ -51,10 +51,15 @@ class Projections:
 
     layers: tuple[Any, ...]
     heads: int
+    scales: tuple[float, ...]
+    """What the output of each layer is multiplied by."""
 
     def __call__(self, inputs: Tensor) -> list[Tensor]:
         """inputs (B,T,D) → the output of each layer, (B,A,T,D/A)."""
-        return [split_heads(layer(inputs), self.heads) for layer in self.layers]
+        return [
+            split_heads(layer(inputs) * scale, self.heads)
+            for layer, scale in zip(self.layers, self.scales, strict=True)
+        ]
 
 
 def split_heads(vectors: Tensor, heads: int) -> Tensor:
@@ -78,7 +83,8 @@ class Attention:
     """Scaled dot-product attention of several heads; see `attend`."""
 
     project: Function
-    """inputs (B,T,D) → what is made of them: query, keys and values, or the query alone."""
+    """inputs (B,T,D) → what is made of them: query, keys and values, or the query alone; the
+    query is scaled by 1 / sqrt(D/A), as the variance of a dot product grows with its length."""
     softmax: Function
     weights_dropout: Function
     join: Function
@@ -87,13 +93,12 @@ class Attention:
     def attend(
         self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """query (B,A,T,D/A), keys and values (B,A,S,D/A), mask (B or 1,1,T or 1,S) bool, or None
-        → (B,T,D), and the weights (B,A,T,S) float32."""
-        scale = 1 / math.sqrt(query.shape[-1])
-        scores = ops.matmul(query * scale, ops.transpose(keys, (0, 1, 3, 2)))
+        """query (B,A,T,D/A), keys and values (B,A,S,D/A), mask (B or 1,1,T or 1,S) of
+        `score_mask`, or None → (B,T,D), and the weights (B,A,T,S) float32."""
+        scores = ops.matmul(query, ops.transpose(keys, (0, 1, 3, 2)))
         scores = ops.cast(scores, "float32")
         if mask is not None:
-            scores = ops.where(mask, scores, MASKED)
+            scores = scores + mask
         weights = self.softmax(scores)
         dropped = ops.cast(self.weights_dropout(weights), values.dtype)
         return self.output(self.join(ops.matmul(dropped, values))), weights
@@ -122,7 +127,7 @@ class EncoderLayer:
     feed_forward_residual: Residual
 
     def __call__(self, inputs: Tensor, mask: Tensor) -> Tensor:
-        """inputs (B,S,D), mask (B,1,1,S) bool → (B,S,D)."""
+        """inputs (B,S,D), mask (B,1,1,S) of `score_mask` → (B,S,D)."""
         attention = self.attention
         query, keys, values = attention.project(self.attention_residual.before(inputs))
         found, _ = attention.attend(query, keys, values, mask)
@@ -154,8 +159,8 @@ class DecoderLayer:
         """Returns outputs (B,T,D), the next cache, and the weights on the memory (B,A,T,S).
 
         `inputs` (B,T,D); `cache`: keys and values (B,A,P,D/A) of the positions before; `mask`
-        (1,1,T,P+T) bool, or None where each may attend to all; `memory`: keys and values
-        (B,A,S,D/A); `memory_mask` (B,1,1,S) bool. In beam search, the memory has B/K rows.
+        (1,1,T,P+T), or None where each may attend to all; `memory`: keys and values (B,A,S,D/A);
+        `memory_mask` (B,1,1,S). In beam search, the memory has B/K rows. Masks are of `score_mask`.
         """
         attention = self.attention
         query, *new = attention.project(self.attention_residual.before(inputs))
@@ -203,6 +208,11 @@ class Sinusoids:
         return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
 
 
+def score_mask(is_allowed: Tensor) -> Tensor:
+    """Which scores count, bool → what is added to them, float32: 0, or MASKED."""
+    return ops.cast(ops.logical_not(is_allowed), "float32") * MASKED
+
+
 def softmax(scores: Tensor) -> Tensor:
     """scores (…,S) → weights (…,S) that sum to 1."""
     # Keras's own function warns where S is 1, as it is at the first position.
@@ -243,15 +253,25 @@ def make_decoder_layer(
 
 def make_memory_projections(settings: TransformerModel, factory: LayerFactory) -> Projections:
     """Makes the dense layers that give each decoder layer its keys and values of the memory."""
-    size = settings.embedding.size
-    return Projections(
-        tuple(
-            factory.dense(f"decoder_{index}_memory_{kind}", size, use_bias=kind == "values")
-            for index in range(settings.decoder.layers)
-            for kind in ("keys", "values")
-        ),
-        settings.heads,
+    names = tuple(
+        f"decoder_{index}_memory_{kind}"
+        for index in range(settings.decoder.layers)
+        for kind in ("keys", "values")
     )
+    return _make_projections(settings, names, factory)
+
+
+def _make_projections(
+    settings: TransformerModel, names: tuple[str, ...], factory: LayerFactory
+) -> Projections:
+    size = settings.embedding.size
+
+    def scale(name: str) -> float:
+        return 1 / math.sqrt(size // settings.heads) if name.endswith("query") else 1.0
+
+    # A bias of the keys would add the same to all scores of a query, and softmax cancels that.
+    layers = tuple(factory.dense(name, size, use_bias=not name.endswith("keys")) for name in names)
+    return Projections(layers, settings.heads, tuple(map(scale, names)))
 
 
 def make_normalization(settings: TransformerModel, name: str, factory: LayerFactory) -> keras.Layer:
@@ -266,17 +286,13 @@ def _make_self_attention(settings: TransformerModel, name: str, factory: LayerFa
 def _make_attention(
     settings: TransformerModel, name: str, kinds: tuple[str, ...], factory: LayerFactory
 ) -> Attention:
-    # A bias of the keys would add the same to all scores of a query, and softmax cancels that.
-    size = settings.embedding.size
+    names = tuple(f"{name}_{kind}" for kind in kinds)
     return Attention(
-        project=Projections(
-            tuple(factory.dense(f"{name}_{kind}", size, use_bias=kind != "keys") for kind in kinds),
-            settings.heads,
-        ),
+        project=_make_projections(settings, names, factory),
         softmax=softmax,
         weights_dropout=factory.dropout(f"{name}_weights_dropout", settings.attention_dropout),
         join=join_heads,
-        output=factory.dense(f"{name}_output", size),
+        output=factory.dense(f"{name}_output", settings.embedding.size),
     )
 
 

@@ -36,6 +36,7 @@ from s2s_cli.model.transformer.layers import (
     make_memory_projections,
     make_normalization,
     replaced,
+    score_mask,
 )
 
 Function = Callable[..., Any]
@@ -67,9 +68,9 @@ class TransformerLayers:
         mask = ops.not_equal(source_ids, 0)
         positions = self.source_positions(_count(source_ids))
         memory = self.source_dropout(self._embedded(self.source_embedding, source_ids) + positions)
-        score_mask = _for_scores(mask)
+        mask_of_scores = _for_scores(mask)
         for layer in self.encoder:
-            memory = layer(memory, score_mask)  # (B,S,D)
+            memory = layer(memory, mask_of_scores)  # (B,S,D)
         if self.encoder_norm is not None:
             memory = self.encoder_norm(memory)
         names = [f"memory_{name}" for name in self._cache_names()]
@@ -99,17 +100,17 @@ class TransformerLayers:
         mask = self._causal_mask(target_in_ids, positions, cache)
         memory_mask = _for_scores(constants["memory_mask"])
         new_cache: Tensors = {"position": cache["position"] + ops.sum(_one_row(target_in_ids))}
-        attentions = []
+        attention = 0.0
         for index, layer in enumerate(self.decoder):
             names = self._cache_names()[2 * index : 2 * index + 2]
             before = tuple(cache[name] for name in names)
             memory = tuple(constants[f"memory_{name}"] for name in names)
             hidden, after, weights = layer(hidden, before, mask, memory, memory_mask, beam_size)
             new_cache.update(zip(names, after, strict=True))
-            attentions.append(ops.mean(weights, axis=1))  # (B,T,S)
+            attention = attention + weights  # (B,A,T,S)
         if self.decoder_norm is not None:
             hidden = self.decoder_norm(hidden)
-        return Decoded(hidden, new_cache, sum(attentions) / len(attentions))
+        return Decoded(hidden, new_cache, ops.mean(attention, axis=1) / len(self.decoder))
 
     def project(self, hidden: Tensor) -> Tensor:
         """hidden (…,D) → logits (…,V) float32, or (…,C) over candidates."""
@@ -151,13 +152,13 @@ class TransformerLayers:
         return [f"decoder_{index}_{kind}" for index in numbers for kind in ("keys", "values")]
 
     def _causal_mask(self, ids: Tensor, positions: Tensor, cache: Tensors) -> Tensor | None:
-        """Which of the positions up to now each of positions (1,T) may attend to, (1,1,T,P+T)."""
+        """The mask of the scores of positions (1,T) for all positions up to now, (1,1,T,P+T)."""
         if ids.shape[1] == 1:  # all of them
             return None
         before = cache[self._cache_names()[0]][:, 0, :, 0]  # (B,P)
         up_to_now = ops.concatenate([_one_row(before), _one_row(ids)], axis=1)
         keys = ops.cumsum(up_to_now, axis=1) - 1  # (1,P+T)
-        return ops.reshape(positions, (1, 1, -1, 1)) >= ops.reshape(keys, (1, 1, 1, -1))
+        return score_mask(ops.reshape(positions, (1, 1, -1, 1)) >= ops.reshape(keys, (1, 1, 1, -1)))
 
 
 def _one_row(tensor: Tensor) -> Tensor:
@@ -171,8 +172,8 @@ def _count(ids: Tensor) -> Tensor:
 
 
 def _for_scores(mask: Tensor) -> Tensor:
-    """(B,S) → (B,1,1,S)."""
-    return ops.expand_dims(ops.expand_dims(mask, 1), 1)
+    """(B,S) bool → the mask of scores, (B,1,1,S)."""
+    return score_mask(ops.expand_dims(ops.expand_dims(mask, 1), 1))
 
 
 def make_layers(

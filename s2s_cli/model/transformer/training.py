@@ -23,8 +23,8 @@ Function = Callable[..., Any]
 
 
 def training_layers(layers: TransformerLayers) -> TransformerLayers:
-    """Returns the layers of a training step: several projections are one product, and layer
-    normalisation is one operation with its own gradient."""
+    """Returns the layers of a training step: several projections are one product, a dense layer is
+    a product of two matrices, and layer normalisation is one operation with its own gradient."""
 
     def replace_one(part: Any) -> Function | None:
         if isinstance(part, Projections):
@@ -35,6 +35,8 @@ def training_layers(layers: TransformerLayers) -> TransformerLayers:
             return _join_heads
         if isinstance(part, keras.layers.LayerNormalization):
             return layer_norm(part)
+        if isinstance(part, keras.layers.Dense):
+            return dense(part)
         if isinstance(part, TiedOutput):
             return read_output(part)
         return None
@@ -64,46 +66,60 @@ def _join_heads(vectors: Tensor) -> Tensor:
 
 def joined_projections(projections: Projections) -> Function:
     """The dense layers as one product, whose output is split."""
-    layers = projections.layers
-    kernels = [layer.kernel for layer in layers]
-    biases = [tf.zeros([layer.units]) if layer.bias is None else layer.bias for layer in layers]
+    layers, scales = projections.layers, projections.scales
+    kernels = [scaled(layer.kernel, scale) for layer, scale in zip(layers, scales, strict=True)]
+    biases = [
+        tf.zeros([layer.units]) if layer.bias is None else scaled(layer.bias, scale)
+        for layer, scale in zip(layers, scales, strict=True)
+    ]
     dtype = layers[0].compute_dtype
     kernel = tf.concat([tf.cast(one, dtype) for one in kernels], axis=1)
     bias = tf.concat([tf.cast(one, dtype) for one in biases], axis=0)
 
     def project(inputs: Tensor) -> list[Tensor]:
-        flat = tf.reshape(tf.cast(inputs, dtype), [-1, inputs.shape[-1]])
-        projected = tf.nn.bias_add(tf.matmul(flat, kernel), bias)
-        shape = tf.concat([tf.shape(inputs)[:-1], [kernel.shape[1]]], axis=0)
-        projected = tf.ensure_shape(
-            tf.reshape(projected, shape), [*inputs.shape[:-1], kernel.shape[1]]
-        )
+        projected = rows_product(inputs, kernel, bias)
         return split_projected(projected, len(layers), projections.heads)
 
     return project
+
+
+def scaled(weight: keras.Variable, scale: float) -> Tensor:
+    """The weight times the scale."""
+    return weight if scale == 1 else tf.convert_to_tensor(weight) * scale
+
+
+def dense(layer: keras.layers.Dense) -> Function:
+    """Returns a function that does what the layer does, in one product of two matrices."""
+    kernel = tf.cast(layer.kernel, layer.compute_dtype)
+    bias = None if layer.bias is None else tf.cast(layer.bias, layer.compute_dtype)
+    return lambda inputs: rows_product(inputs, kernel, bias, layer.activation)
+
+
+def rows_product(
+    inputs: Tensor, kernel: Tensor, bias: Tensor | None, activation: Function | None = None
+) -> Tensor:
+    """inputs (…,D), kernel (D,C), bias (C,) → activation(inputs × kernel + bias), (…,C)."""
+    size, count = kernel.shape
+    rows = tf.matmul(tf.reshape(tf.cast(inputs, kernel.dtype), [-1, size]), kernel)
+    rows = rows if bias is None else tf.nn.bias_add(rows, bias)
+    rows = rows if activation is None else activation(rows)
+    if inputs.shape.rank == 2:
+        return rows
+    if inputs.shape[1] == 1:
+        return tf.reshape(rows, [-1, 1, count])
+    return tf.ensure_shape(
+        tf.reshape(rows, tf.concat([tf.shape(inputs)[:-1], [count]], axis=0)),
+        [*inputs.shape[:-1], count],
+    )
 
 
 def layer_norm(layer: keras.layers.LayerNormalization) -> Function:
     """Returns a function that does what the layer does, in float32, with its own gradient
     (https://arxiv.org/abs/1607.06450)."""
 
-    def run(inputs: Tensor) -> Tensor:
-        gamma, beta = (tf.cast(value, tf.float32) for value in (layer.gamma, layer.beta))
-        normalized = _normalize(tf.cast(inputs, tf.float32), gamma, beta, layer.epsilon)
-        return tf.cast(normalized, layer.compute_dtype)
-
-    return run
-
-
-def _normalize(inputs: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> Tensor:
-    """inputs (…,D) float32 → (…,D): mean 0 and variance 1, times gamma, plus beta (D,)."""
-
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def run(inputs: Tensor, gamma: Tensor, beta: Tensor) -> Any:
-        centred = inputs - tf.reduce_mean(inputs, axis=-1, keepdims=True)
-        variance = tf.reduce_mean(centred * centred, axis=-1, keepdims=True)
-        scale = tf.math.rsqrt(variance + epsilon)
-        unit = centred * scale
+        unit, scale = normalized(inputs, layer.epsilon)
 
         def gradient(of_output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             axes = list(range(inputs.shape.rank - 1))
@@ -116,4 +132,17 @@ def _normalize(inputs: Tensor, gamma: Tensor, beta: Tensor, epsilon: float) -> T
 
         return unit * gamma + beta, gradient
 
-    return run(inputs, gamma, beta)
+    def layer_norm_of(inputs: Tensor) -> Tensor:
+        gamma, beta = (tf.cast(value, tf.float32) for value in (layer.gamma, layer.beta))
+        return tf.cast(run(tf.cast(inputs, tf.float32), gamma, beta), layer.compute_dtype)
+
+    return layer_norm_of
+
+
+def normalized(inputs: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """inputs (…,D) float32 → the same with mean 0 and variance 1, and what each row was scaled
+    by, (…,1)."""
+    centred = inputs - tf.reduce_mean(inputs, axis=-1, keepdims=True)
+    variance = tf.reduce_mean(centred * centred, axis=-1, keepdims=True)
+    scale = tf.math.rsqrt(variance + epsilon)
+    return centred * scale, scale
