@@ -91,7 +91,12 @@ def override_decoding(config: Config, **given: object) -> Decoding:
     given = {name: value for name, value in given.items() if value is not None}
     values = {"decoding": {**config.decoding.model_dump(), **given}}
     try:
-        return Decoding.model_validate(values["decoding"])
+        decoding = Decoding.model_validate(values["decoding"])
+        too_long = config.model.beyond_positions(decoding.max_source_length)
+        if too_long is not None:
+            option = "--max-source-length: decoding.max_source_length"
+            raise ConfigError(f"{option} {too_long}.", _HINT)
+        return decoding
     except ValidationError as error:
         origins: dict[KeyPath, str] = {
             ("decoding", name): "--" + name.replace("_", "-") for name in given

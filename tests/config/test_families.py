@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 import pytest
 
-from s2s_cli.config.load import dump_config, load_config
+from s2s_cli.config.load import dump_config, load_config, override_decoding
 from s2s_cli.config.schema import (
     ModelSettings,
     RecurrentModel,
@@ -116,3 +116,13 @@ def test_settings_of_a_transformer_that_do_not_fit_are_named(tmp_path):
         "--set decoding.max_source_length: decoding.max_source_length is 9, but"
         " model.max_positions allows 8 tokens and `</s>`.",
     ]
+    path = tmp_path / "x.yaml"
+    path.write_text(f"data: {{train: {{tsv: a}}}}\nmodel:\n{text}")
+    config = load_config(path)
+    assert override_decoding(config, max_source_length=8).max_source_length == 8
+    with pytest.raises(ConfigError) as caught:
+        override_decoding(config, max_source_length=9)
+    assert caught.value.message == (
+        "--max-source-length: decoding.max_source_length is 9, but model.max_positions allows 8"
+        " tokens and `</s>`."
+    )

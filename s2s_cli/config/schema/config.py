@@ -56,14 +56,9 @@ class Config(Section):
                     "is plateau, which needs a validation loss; set data.validation",
                 )
             )
-        longest, size = self.model.longest_sentence, self.decoding.max_source_length
-        if longest is not None and size is not None and size > longest:
-            misfits.append(
-                (
-                    "decoding.max_source_length",
-                    f"is {size}, but model.max_positions allows {longest} tokens and `</s>`",
-                )
-            )
+        too_long = self.model.beyond_positions(self.decoding.max_source_length)
+        if too_long is not None:
+            misfits.append(("decoding.max_source_length", too_long))
         if misfits:
             raise MisfitError(*misfits)
         return self

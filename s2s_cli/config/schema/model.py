@@ -89,6 +89,13 @@ class ModelSettings(Section):
         """How many tokens either side may have, without `</s>`; None: any number."""
         return None if self.position_limit is None else self.position_limit - 1
 
+    def beyond_positions(self, source_length: int | None) -> str | None:
+        """What is wrong with sources of so many tokens, or None."""
+        longest = self.longest_sentence
+        if longest is None or source_length is None or source_length <= longest:
+            return None
+        return f"is {source_length}, but model.max_positions allows {longest} tokens and `</s>`"
+
     def bounded_source(self, tokens: int) -> int:
         """`tokens` of a source, without `</s>`, or as many as the model has positions for."""
         return min(tokens, self.longest_sentence or tokens)
