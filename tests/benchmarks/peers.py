@@ -35,6 +35,8 @@ def marian_training(
     script: Path, python: Path, folder: Path, kind: str, updates: int
 ) -> dict[str, float]:
     """Target words a second that Marian reports; `script` trains with its Python package."""
+    for earlier in folder.glob(f"marian-{kind}.npz*"):  # it would continue that training
+        earlier.unlink()
     command = [str(python), str(script.absolute()), str(folder.absolute()), kind, str(updates)]
     return _reported(_run(command, Path.cwd()), r"([\d.]+) words/s")
 
