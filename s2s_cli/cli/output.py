@@ -22,8 +22,9 @@ class Layout:
     """How translations are written.
 
     A line a sentence: `text`, and after ` ||| ` its score and its alignment if requested. With
-    `n_best`, the format of Moses, `id ||| hypothesis ||| features ||| score`. With `as_json`, a
-    JSON object a sentence. An alignment is written as by Pharaoh, `i-j` for token i of the source
+    `n_best`, the format of Moses, `id ||| hypothesis ||| features ||| score`. In a line of several
+    fields, `|||` in a text is written as `&#124;&#124;&#124;`, as Moses escapes it. With `as_json`,
+    a JSON object a sentence. An alignment is written as by Pharaoh, `i-j` for token i of the source
     and token j of the translation, counted from 0.
     """
 
@@ -44,6 +45,8 @@ class Layout:
 
     def _fields(self, number: int, translation: Translation) -> Iterator[str]:
         text = one_line(translation.text)
+        if self.n_best or self.scores or self.alignments:
+            text = text.replace("|||", 3 * "&#124;")
         if self.n_best:
             yield from (str(number), text)
             yield f"log_probability= {translation.log_probability:.6f}"

@@ -31,6 +31,7 @@ def run_and_exit(main: Callable[[], int]) -> NoReturn:
 
     The process ends at once: destroying TensorFlow's objects one by one would take 0.4 s.
     """
+    open_closed_streams()
     reuse_freed_memory()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _exit_on_signal)
@@ -44,6 +45,19 @@ def run_and_exit(main: Callable[[], int]) -> NoReturn:
         code = BROKEN_PIPE
     sys.stderr.flush()
     os._exit(code)
+
+
+def open_closed_streams() -> None:
+    """Opens the null device in place of each standard stream that the caller has closed.
+
+    Otherwise the next file that is opened would be that stream: messages would go into it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # It gets the lowest number that is free, which is that of the closed stream.
+            stream = open(os.devnull, mode, encoding="utf-8")
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
 
 
 def _exit_on_signal(number: int, frame: FrameType | None) -> None:

@@ -83,6 +83,7 @@ def translate(
     decoding = override_decoding(directory.config(), **(overrides or {}))
     directory.find_checkpoint(checkpoint)
     start_tensorflow(threads)
+    from s2s_cli.cli.arrivals import arrived_chunks, chunks
     from s2s_cli.cli.output import InputWarnings, Layout, line_count, read_sentences
     from s2s_cli.decoding.translator import CHUNK, Translator
     from s2s_cli.files import output
@@ -103,18 +104,15 @@ def translate(
         output(output_file) as file,
         console.Meter("translating", total, "line", show=shows_progress) as meter,
     ):
-        lines = translated_lines(
-            translator,
-            console.prompt_lines() if is_typed else sentences,
-            layout,
-            warnings,
-            chunk=1 if is_typed else CHUNK,
-            on_batch=meter.add,
-        )
-        for line in lines:
-            file.write(line + "\n")
-            if is_typed:
-                file.flush()
+        if is_typed:
+            some = chunks(console.prompt_lines(), 1)
+        elif text or total is not None:
+            some = chunks(sentences, CHUNK)
+        else:
+            some = arrived_chunks(sentences, CHUNK)
+        for lines in translated_lines(translator, some, layout, warnings, on_batch=meter.add):
+            file.writelines(line + "\n" for line in lines)
+            file.flush()
     used = translator.decoding
     for sentence in warnings.sentences(used.max_source_length, used.long_sources):
         console.warn(sentence)
@@ -132,22 +130,26 @@ def _require_folder(output_file: str) -> None:
 
 def translated_lines(
     translator: Translator,
-    sentences: Iterable[str],
+    chunks: Iterable[list[str]],
     layout: Layout,
     warnings: InputWarnings,
     *,
-    chunk: int,
     on_batch: Callable[[int], None],
-) -> Iterator[str]:
-    """The output lines of each sentence, in order; `chunk` sentences are read at a time.
+) -> Iterator[list[str]]:
+    """The output lines of each chunk of sentences, in order.
 
     Sources that are too long are added to `warnings`. Raises S2SError where memory is too short.
     """
     try:
-        for number, found in enumerate(translator.translate_iter(sentences, on_batch, chunk=chunk)):
-            if found[0].is_long:
-                warnings.too_long.append(number + 1)
-            yield from layout.lines(number, found)
+        number = 0
+        for sentences in chunks:
+            lines: list[str] = []
+            for found in translator.n_best(sentences, on_batch):
+                if found[0].is_long:
+                    warnings.too_long.append(number + 1)
+                lines += layout.lines(number, found)
+                number += 1
+            yield lines
     except MemoryError:
         raise S2SError(
             f"memory is too short to translate {translator.decoding.batch_size} sentences at"

@@ -12,6 +12,7 @@ import hashlib
 import heapq
 import math
 import os
+import stat
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
@@ -198,6 +199,8 @@ def read_rows(files: Files, index: int = 0, progress: BytesRead | None = None) -
     )
     number, is_empty = 0, True
     try:
+        for path in files.paths:
+            require_regular(path)
         for row in rows:
             number = row.number
             if row.problems or (row.pair is not None and (row.pair.source or row.pair.target)):
@@ -380,6 +383,21 @@ def raw_lines(path: str, progress: BytesRead | None = None) -> Iterator[bytes]:
         raise Problem(UNREADABLE, path, message).error() from None
 
 
+def require_regular(path: str) -> None:
+    """Raises CorpusError for a pipe, a device or a folder: a corpus is read several times.
+
+    A file that is missing is no matter here; reading it reports that.
+    """
+    with suppress(OSError, ValueError):
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise Problem(
+                UNREADABLE,
+                path,
+                "this must be a regular file: it is read several times.",
+                "Write what it gives to a file first, for example with `COMMAND > FILE`.",
+            ).error()
+
+
 def _missing(path: str) -> CorpusError:
     hint = "Check the path; one in a config is relative to the config."
     return Problem(UNREADABLE, path, "there is no such file.", hint).error()
@@ -391,6 +409,7 @@ def _opened(path: str) -> BinaryIO:
 
 def fingerprint(path: str) -> str:
     """SHA-256 of a file's content; DataError if it cannot be read."""
+    require_regular(path)
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

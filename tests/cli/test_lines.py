@@ -11,6 +11,7 @@ from conftest import s2s
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from s2s_cli.cli.arrivals import chunks
 from s2s_cli.cli.output import InputWarnings, Layout, read_sentences
 from s2s_cli.cli.translate import translated_lines
 from s2s_cli.decoding.translator import Translator
@@ -49,9 +50,9 @@ def test_there_is_one_line_for_each_line_of_any_bytes(translator, tmp_path_facto
     path.write_bytes(b"".join(line + b"\n" for line in lines))
     warnings = InputWarnings()
     sentences = read_sentences(str(path), (), "replace", warnings)
-    written = list(
-        translated_lines(translator, sentences, Layout(), warnings, chunk=4, on_batch=ignore)
-    )
+    some = chunks(sentences, 4)
+    found = translated_lines(translator, some, Layout(), warnings, on_batch=ignore)
+    written = [line for lines in found for line in lines]
     assert len(written) == len(lines)
     assert all(len(line.splitlines()) <= 1 for line in written)
 
@@ -62,11 +63,7 @@ def test_too_little_memory_names_the_options_to_lower(translator, monkeypatch):
 
     monkeypatch.setattr(translator, "search", refuse)
     with pytest.raises(S2SError) as caught:
-        list(
-            translated_lines(
-                translator, ["1 2"], Layout(), InputWarnings(), chunk=1, on_batch=ignore
-            )
-        )
+        list(translated_lines(translator, [["1 2"]], Layout(), InputWarnings(), on_batch=ignore))
     assert caught.value.message == (
         "memory is too short to translate 128 sentences at once, each of up to 100 tokens."
     )
@@ -82,6 +79,18 @@ def test_odd_lines_are_translated_one_by_one_and_warned_of(trained):
         "warning: 2 lines are not UTF-8; U+FFFD replaces what is not (--errors strict stops"
         " there instead); the first is line 12\n"
     )
+
+
+def test_a_line_is_answered_while_the_pipe_stays_open(trained):
+    expected = s2s("translate", trained, "1 2", "3").out.splitlines(keepends=True)
+    command = [sys.executable, "-m", "s2s_cli", "translate", str(trained)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as it:
+        for line, answer in zip(("1 2\n", "3\n"), expected, strict=True):
+            it.stdin.write(line)
+            it.stdin.flush()
+            assert it.stdout.readline() == answer
+        it.stdin.close()
+        assert it.stdout.read() == "" and it.wait() == 0
 
 
 def test_bytes_that_are_not_text_may_stand_on_the_command_line(trained):

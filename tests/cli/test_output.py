@@ -30,6 +30,15 @@ def test_each_layout_writes_one_line_a_hypothesis(layout, lines):
     assert list(layout.lines(7, [BEST, SECOND])) == lines
 
 
+def test_the_separator_inside_a_text_is_escaped_where_a_line_has_several_fields():
+    found = [Translation("rot ||| Vogel", -0.5, -1.0, 3, (), (), (), ())]
+    assert list(Layout().lines(0, found)) == ["rot ||| Vogel"]
+    escaped = "rot &#124;&#124;&#124; Vogel"
+    assert list(Layout(scores=True).lines(0, found)) == [f"{escaped} ||| -0.500000"]
+    (line,) = Layout(n_best=True).lines(0, found)
+    assert line.split(" ||| ") == ["0", escaped, "log_probability= -1.000000", "-0.500000"]
+
+
 def test_json_holds_every_hypothesis_of_a_sentence_in_one_line():
     (line,) = Layout(as_json=True).lines(7, [BEST, SECOND])
     assert json.loads(line) == {

@@ -23,6 +23,22 @@ def test_translations_are_all_that_is_on_stdout_a_line_for_each_line(trained):
         assert bool(line.strip()) or translation == ""
 
 
+def test_a_closed_stream_is_as_the_null_device(trained, tmp_path):
+    program = f"{sys.executable} -m s2s_cli"
+    config = trained.parent / "tiny.yaml"
+    for command, out in (
+        (f"translate {trained} '1 2' <&-", s2s("translate", trained, "1 2").out),
+        (f"translate {trained} <&-", ""),
+        (f"translate {trained} '1 2' >&-", ""),
+        (f"check {config} 2>&-", s2s("check", config).out),
+        (f"train {config} --run {tmp_path / 'run'} --set training.max_steps=1 2>&- <&- >&-", ""),
+    ):
+        found = subprocess.run(
+            f"{program} {command}", shell=True, capture_output=True, text=True, check=False
+        )
+        assert (found.returncode, found.stdout, found.stderr) == (0, out, ""), command
+
+
 def test_order_batching_and_where_text_comes_from_do_not_change_a_translation(trained, tmp_path):
     lines = ["1 2 3", "4", "5 6", "7 7 7 7", "1 2 3"]
     (tmp_path / "in").write_text("\n".join(lines) + "\n")

@@ -14,6 +14,7 @@ from s2s_cli.text.corpus import (
     BytesRead,
     Pair,
     bare_lines,
+    fingerprint,
     parse_weight,
     read_lines,
     read_pairs,
@@ -53,6 +54,20 @@ def test_training_stops_at_the_first_problem_and_names_its_line(tmp_path, conten
     with pytest.raises(DataError) as caught:
         list(read_pairs(Corpus(tsv=str(tmp_path / "a.tsv"))))
     assert message in caught.value.message
+
+
+def test_what_is_read_several_times_must_be_a_regular_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    pipe = str(tmp_path / "pipe")
+    for read in (fingerprint, lambda path: list(read_pairs(Corpus(tsv=path)))):
+        with pytest.raises(DataError) as caught:
+            read(pipe)
+        assert caught.value.message == (
+            f"{pipe}: this must be a regular file: it is read several times."
+        )
+        assert caught.value.hint == (
+            "Write what it gives to a file first, for example with `COMMAND > FILE`."
+        )
 
 
 def test_a_missing_file_is_named(tmp_path):
