@@ -19,6 +19,7 @@ from s2s_cli.config.schema import (
 CHOSEN = (
     "training.precision",
     "training.batch_tokens",
+    "training.bleu_tokenizer",
     "training.schedule.decay_steps",
     "decoding.precision",
     "decoding.max_source_length",

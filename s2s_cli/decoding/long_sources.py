@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
 from s2s_cli.decoding.translation import Translation
+from s2s_cli.text.scripts import is_unspaced, join_texts
 
 WORD_START = "\u2581"  # SentencePiece's mark for the white space before a word
-SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", "।", "؟", "۔")
+SENTENCE_ENDS = (".", "!", "?", "…", "।", "؟", "۔")
+# Those of scripts that have no space behind a sentence, and what divides their sentences.
+UNSPACED_ENDS = ("。", "！", "？", "．", "｡")
+UNSPACED_BREAKS = ("，", "、", "；", "：", "､")
+CLOSING = "”’」』）》〉】\"'"
 
 
 def split_source(ids: Sequence[int], tokens: Sequence[str], size: int) -> list[Sequence[int]]:
-    """`ids` in parts of at most `size`, cut after a sentence, else before a word, else anywhere.
+    """`ids` in parts of at most `size`, cut after a sentence, else before a word (in scripts without
+    spaces: after a clause), else anywhere.
 
     `tokens` are all tokens of the vocabulary, by id.
     """
@@ -25,9 +31,21 @@ def split_source(ids: Sequence[int], tokens: Sequence[str], size: int) -> list[S
 def _cut(ids: Sequence[int], tokens: Sequence[str], start: int, end: int) -> int:
     """Where the part from `start` on ends: at `end`, or in the half before it."""
     places = range(end, start + (end - start) // 2, -1)
-    words = [place for place in places if tokens[ids[place]].startswith(WORD_START)]
-    ended = (place for place in words if tokens[ids[place - 1]].endswith(SENTENCE_ENDS))
-    return next(ended, words[0] if words else end)
+    ranked = [(_rank(tokens[ids[place - 1]], tokens[ids[place]]), place) for place in places]
+    return max(ranked)[1]
+
+
+def _rank(before: str, after: str) -> int:
+    """How good a place to cut is between two tokens, 0 to 2."""
+    before = before.rstrip(CLOSING) or before
+    is_word = after.startswith(WORD_START)
+    is_unspaced_text = is_unspaced(after[0])
+    if before.endswith(UNSPACED_ENDS) and after[0] not in CLOSING:
+        return 2
+    if before.endswith(SENTENCE_ENDS) and (is_word or is_unspaced_text):
+        return 2
+    is_break = before.endswith((*UNSPACED_BREAKS, ",", ";", ":")) and is_unspaced_text
+    return int(is_word or is_break)
 
 
 def join_parts(
@@ -54,7 +72,7 @@ def _join(parts: Sequence[Translation], length_penalty: float) -> Translation:
     before = [(0, 0), *((len(part.source_tokens), len(part.tokens)) for part in parts)]
     shifts = accumulate(before, lambda a, b: (a[0] + b[0], a[1] + b[1]))
     return Translation(
-        text=" ".join(part.text for part in parts if part.text),
+        text=join_texts(part.text for part in parts),
         score=log_probability / max(1, length) ** length_penalty,
         log_probability=log_probability,
         length=length,

@@ -12,6 +12,7 @@ from s2s_cli.errors import DataError, S2SError
 from s2s_cli.evaluation.metrics import Score, score_translations
 from s2s_cli.evaluation.records import TranslationRecord, write_record
 from s2s_cli.runs.run import Run, step_of
+from s2s_cli.text import scripts
 from s2s_cli.text.corpus import read_lines, unequal_lengths
 from s2s_cli.text.lines import one_line
 
@@ -22,6 +23,8 @@ class Evaluation:
 
     scores: list[Score]
     record: Path
+    better_tokenizer: str | None
+    """The tokenizer that BLEU needs for these references, if it was taken with an unfit one."""
 
 
 def evaluate(
@@ -36,7 +39,8 @@ def evaluate(
 ) -> Evaluation:
     """Translates `source`, a sentence a line, scores it against `reference`, and records it.
 
-    Raises DataError where the files are not parallel, S2SError where memory is too short.
+    `bleu_tokenizer` is sacreBLEU's, or `auto`, which follows the script of the references. Raises
+    DataError where the files are not parallel, S2SError where memory is too short.
     """
     sources, references = list(read_lines(source)), list(read_lines(reference))
     if len(sources) != len(references):
@@ -51,6 +55,9 @@ def evaluate(
             "Lower --batch-size or --beam-size.",
         ) from None
     texts = [one_line(translation.text) for translation in found]
+    fitting = scripts.bleu_tokenizer(references)
+    if bleu_tokenizer == "auto":
+        bleu_tokenizer = fitting
     scores = score_translations(texts, references, bleu_tokenizer)
     path = run.translations(f"evaluation-{_slug(source)}")
     step = step_of(run.find_checkpoint(checkpoint))
@@ -59,7 +66,8 @@ def evaluate(
         TranslationRecord("evaluation", step, translator.decoding, scores),
         zip(sources, references, found, strict=True),
     )
-    return Evaluation(scores, path)
+    is_unfit = fitting != "13a" and bleu_tokenizer not in ("zh", "char")
+    return Evaluation(scores, path, fitting if is_unfit else None)
 
 
 def _slug(source: str) -> str:

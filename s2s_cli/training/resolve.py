@@ -21,8 +21,9 @@ from s2s_cli.runs.resume import find_changes, require_resumable
 from s2s_cli.runs.run import Run, step_of
 from s2s_cli.runtime.hardware import available_memory
 from s2s_cli.runtime.precision import resolve_decoding_precision, resolve_training_precision
-from s2s_cli.text.corpus import fingerprint
+from s2s_cli.text.corpus import fingerprint, sentences, training_pairs
 from s2s_cli.text.plan import PLAN_VERSION
+from s2s_cli.text.scripts import bleu_tokenizer
 
 PACKAGES = ("tensorflow", "keras", "sentencepiece")
 # What `batch_tokens: auto` chooses from: halved from the largest to the smallest.
@@ -111,6 +112,9 @@ def choose(config: Config) -> dict[str, Any]:
     """A value for every setting that is `auto` or null and needs one, by dotted key."""
     training, chosen = config.training, dict[str, Any]()
     chosen["training.precision"] = resolve_training_precision(training.precision)
+    if training.bleu_tokenizer == "auto":
+        pairs = training_pairs(config.data, training.seed, skip_problems=True)
+        chosen["training.bleu_tokenizer"] = bleu_tokenizer(sentences(pairs, "target"))
     if training.batch_tokens == "auto":
         chosen["training.batch_tokens"] = fitting_batch_tokens(config, available_memory())
     if training.schedule.name == "cosine":

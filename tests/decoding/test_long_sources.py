@@ -27,6 +27,34 @@ def test_a_part_ends_after_a_sentence_else_before_a_word():
     assert split_source([1] * 9, tokens, 4) == [[1] * 4, [1] * 4, [1]]
 
 
+@pytest.mark.parametrize(
+    ("tokens", "size", "first"),
+    [
+        # Behind the end of a sentence, without a space behind it.
+        (["▁我", "们", "走", "。", "他", "来", "了", "。"], 6, 4),
+        (["▁我", "们", "走", "!", "他", "来", "了", "。"], 6, 4),
+        (["▁「", "走", "。", "」", "他", "来", "了"], 5, 4),
+        # Else behind a clause, and not before a decimal point.
+        (["▁我", "们", "走", "，", "他", "来", "了"], 6, 4),
+        (["▁圆", "周", "率", "3", ".", "14", "以", "上"], 6, 6),
+    ],
+)
+def test_scripts_without_spaces_are_cut_after_a_sentence_or_a_clause(tokens, size, first):
+    parts = split_source(range(len(tokens)), tokens, size)
+    assert len(parts[0]) == first
+
+
+def test_parts_in_scripts_without_spaces_are_joined_without_one():
+    def joined(*texts: str) -> str:
+        parts = [[hypothesis(-1, 1, text)] for text in texts]
+        return join_parts(parts, 1.0, is_long=True)[0].text
+
+    assert joined("我们走。", "他来了。") == "我们走。他来了。"
+    assert joined("行きます。", "", "Python を使う。") == "行きます。Python を使う。"
+    assert joined("Wir gehen.", "Er kommt.") == "Wir gehen. Er kommt."
+    assert joined("เราไป", "เขามา") == "เราไป เขามา"  # Thai has spaces between clauses
+
+
 def hypothesis(log_probability: float, length: int, text: str = "x") -> Translation:
     return Translation(
         text,

@@ -77,6 +77,7 @@ class ResolvedConfig(Config):
         values = {
             "training.precision": self.training.precision,
             "training.batch_tokens": self.training.batch_tokens,
+            "training.bleu_tokenizer": self.training.bleu_tokenizer,
             "decoding.precision": self.decoding.precision,
         }
         misfits = [(key, "is auto in a run") for key, value in values.items() if value == "auto"]

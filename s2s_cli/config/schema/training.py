@@ -77,9 +77,9 @@ class Training(Section):
     """Number of latest checkpoints that stay on disk. The best one stays too."""
     log_steps: Annotated[Count, OnResume.SAFE] = 50
     """Steps between lines of metrics.jsonl."""
-    bleu_tokenizer: Literal["13a", "intl", "zh", "char", "none"] = "13a"
-    """sacreBLEU's tokenizer: 13a for languages that separate words by spaces, zh or char for
-    Chinese and Japanese."""
+    bleu_tokenizer: Literal["auto", "13a", "intl", "zh", "char", "none"] = "auto"
+    """sacreBLEU's tokenizer. auto follows the script of the training targets: zh for Chinese; char
+    for Japanese, Thai, Lao, Khmer and Burmese; 13a for scripts with spaces between words."""
     sample_translations: Annotated[int, Field(ge=0), OnResume.SAFE] = 3
     """Translations that are shown at each validation."""
     early_stopping: EarlyStopping = EarlyStopping()
