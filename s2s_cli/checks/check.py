@@ -15,7 +15,11 @@ from s2s_cli.config.schema import Config, Files
 from s2s_cli.errors import DataError
 from s2s_cli.text.corpus import is_held_out, sentences, training_pairs
 from s2s_cli.text.filters import IDENTICAL, UNEVEN, Filters
-from s2s_cli.text.tokenizer import Tokenizers, learn
+from s2s_cli.text.tokenizer import MANY_UNKNOWN, SPECIAL_TOKENS, Tokenizers, learn
+from s2s_cli.text.word_vectors import describe_skipped, read_word_vectors
+
+# Word vectors that match less of the vocabulary are probably of another language or tokenizer.
+FEW_VECTORS = 0.2
 
 
 def check(config: Config, test: Files | None, *, threads: int) -> Report:
@@ -42,12 +46,55 @@ def check(config: Config, test: Files | None, *, threads: int) -> Report:
     for name in names:
         if splits[name].used == 0 and not collector.has_failed(name):
             collector.add_message(name, findings.NO_PAIRS, name, "no pair is left to use")
+        if splits[name].used and splits[name].weight == 0 and name != "test":
+            message = "the third column gives every pair the weight 0"
+            collector.add_message(name, findings.NO_WEIGHT, name, message)
+        _judge_unknown(splits[name], collector)
+    if tokenizers is not None:
+        _inspect_vectors(config, tokenizers, collector)
     found = collector.findings(names)
     return Report(
         tuple(splits[name] for name in names),
         found,
         passes=not any(finding.fails for finding in found),
     )
+
+
+def _judge_unknown(split: Split, collector: Collector) -> None:
+    """Reports a side of which a large share is `<unk>`."""
+    for side, unknown, tokens in (
+        ("source", split.source_unknown, split.source_tokens),
+        ("target", split.target_unknown, split.target_tokens),
+    ):
+        if tokens and unknown / tokens > MANY_UNKNOWN:
+            message = (
+                f"{unknown / tokens:.1%} of the tokens; subwords (bpe, unigram) have hardly any"
+            )
+            collector.add_message(split.name, findings.MANY_UNKNOWN, side, message)
+
+
+def _inspect_vectors(config: Config, tokenizers: Tokenizers, collector: Collector) -> None:
+    """Reads the files of word vectors as training would."""
+    embedding = config.model.embedding
+    sides = (
+        (embedding.files.source, tokenizers.source),
+        (embedding.files.target, tokenizers.target),
+    )
+    for path, tokenizer in dict.fromkeys(sides):
+        if path is None or path.endswith(".npy"):
+            continue
+        tokens = tokenizer.tokens()
+        try:
+            vectors = read_word_vectors(path, tokens, embedding.size)
+        except DataError as error:
+            collector.add_message("training", findings.NO_VECTORS, path, error.message)
+            continue
+        if len(vectors.rows) < FEW_VECTORS * (len(tokens) - SPECIAL_TOKENS):
+            message = f"{len(vectors.rows):,} of {len(tokens):,} tokens have a vector"
+            collector.add_message("training", findings.UNMATCHED_VECTORS, path, message)
+        if vectors.skipped:
+            message = describe_skipped(vectors.skipped)
+            collector.add_message("training", findings.SKIPPED_VECTORS, path, message)
 
 
 def _outcomes(config: Config) -> dict[str, str]:

@@ -42,6 +42,13 @@ KINDS = (
     Kind(corpus.MISSING_COLUMN, "line without a tab", STOPS, True),
     Kind(corpus.BAD_WEIGHT, "third column that is not a weight", STOPS, True),
     NO_TOKENIZER := Kind("no_tokenizer", "vocabulary that cannot be learned", STOPS, True),
+    NO_VECTORS := Kind("no_vectors", "word vectors that cannot be used", STOPS, True),
+    NO_WEIGHT := Kind("no_weight", "weights that are all 0", STOPS, True),
+    UNMATCHED_VECTORS := Kind("unmatched_vectors", "word vectors that match few tokens", USED),
+    SKIPPED_VECTORS := Kind(
+        "skipped_vectors", "lines of word vectors that cannot be used", "skipped"
+    ),
+    MANY_UNKNOWN := Kind("many_unknown", "large share of <unk>", "used; they become <unk>"),
     EMPTY_LINE := Kind("empty_line", "line empty on both sides", LEFT_OUT),
     _left_out(EMPTY_SIDE),
     _left_out(TOO_LONG),
@@ -104,6 +111,8 @@ class Split:
     target_tokens: int = 0
     source_unknown: int = 0
     target_unknown: int = 0
+    weight: float = 0.0
+    """The sum of the weights of the used pairs."""
 
 
 @dataclass(frozen=True)

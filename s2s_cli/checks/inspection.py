@@ -179,6 +179,7 @@ class PairInspector:
                 split.left_out[left_out.name] = split.left_out.get(left_out.name, 0) + 1
                 continue
             split.used += 1
+            split.weight += placed.pair.weight
             split.source_tokens += lengths[0]
             split.target_tokens += lengths[1]
             split.source_unknown += source.count(UNK)

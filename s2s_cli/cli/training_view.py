@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from s2s_cli.cli.console import clock
 from s2s_cli.config.schema import Training
 from s2s_cli.runs.repair import Repaired
 from s2s_cli.text.filters import describe_left_out
+from s2s_cli.text.tokenizer import MANY_UNKNOWN
 from s2s_cli.training.events import (
     CheckpointSaved,
     DataReady,
@@ -35,6 +37,10 @@ from s2s_cli.training.events import (
 if TYPE_CHECKING:
     from s2s_cli.text.filters import Counts
 
+# Nats a token: the loss of guessing among a vocabulary of half a billion tokens, and how much more
+# than the lowest loss so far counts as diverging.
+WORST_GUESS, RISE = 20.0, 3.0
+
 
 class TrainingView:
     """Shows the events of a training.
@@ -49,6 +55,8 @@ class TrainingView:
         self._bar: tqdm[Any] | None = None
         self._is_terminal = sys.stderr.isatty()
         self._signatures_shown = False
+        self._lowest_loss = math.inf
+        self._has_diverged = False
 
     def show(self, event: PreparationEvent | TrainingEvent) -> None:
         """Shows one event."""
@@ -70,7 +78,7 @@ class TrainingView:
             case VectorsMatched():
                 self._line(
                     f"word vectors      {event.matched:,} of {event.vocab_size:,} tokens from"
-                    f" {event.path}"
+                    f" {event.path}" + (f" (skipped: {event.skipped})" if event.skipped else "")
                 )
             case SelectionReset():
                 self._warning(
@@ -133,6 +141,12 @@ class TrainingView:
             self._line(f"validation pairs  {_counts(event.validation)}")
         else:
             self._line("validation pairs  none: the last checkpoint counts as the best")
+        for side, share in zip(("source", "target"), event.unknown, strict=True):
+            if share > MANY_UNKNOWN:
+                self._warning(
+                    f"{share:.1%} of the {side} tokens are <unk>, which the model cannot tell apart;"
+                    " a larger tokenizer.vocab_size or subwords (bpe, unigram) have fewer"
+                )
 
     def _model_ready(self, event: ModelReady) -> None:
         size = f", batches of {event.batch_tokens:,} tokens" if event.batch_tokens else ""
@@ -142,6 +156,8 @@ class TrainingView:
         )
         for change in event.changes:
             self._line(f"changed           {change}")
+        for warning in event.warnings:
+            self._warning(warning)
         begins = f"resumes at step {event.step:,}" if event.step else "begins"
         self._line(f"training {begins} in {event.run}; Ctrl-C saves and stops")
 
@@ -179,6 +195,7 @@ class TrainingView:
             )
 
     def _progress(self, event: Progress) -> None:
+        self._warn_of_divergence(event)
         if self._bar is not None:
             self._bar.set_postfix_str(
                 f"loss {event.loss:.3f}, lr {event.learning_rate:.2g}, "
@@ -187,12 +204,24 @@ class TrainingView:
             return
         self._line(
             f"step {event.step:>7,}  epoch {event.epoch}  loss {event.loss:.4f}"
-            f"  ppl {event.perplexity:.2f}  acc {100 * event.token_accuracy:.1f}%"
+            f"  ppl {perplexity_text(event.perplexity)}  acc {100 * event.token_accuracy:.1f}%"
             f"  lr {event.learning_rate:.3g}"
             f"  source {event.source_tokens_per_second:,.0f} tok/s"
             f"  target {event.target_tokens_per_second:,.0f} tok/s  {clock(event.seconds)}"
             + (f"  {event.skipped} skipped" if event.skipped else "")
         )
+
+    def _warn_of_divergence(self, event: Progress) -> None:
+        """Once, where the loss is larger than any guessing gives, or rises far again."""
+        is_large = event.loss > WORST_GUESS or event.loss > self._lowest_loss + RISE
+        self._lowest_loss = min(self._lowest_loss, event.loss)
+        if is_large and not self._has_diverged:
+            self._has_diverged = True
+            self._warning(
+                f"the training diverges: the loss is {event.loss:.4g} at step {event.step:,}; lower"
+                f" training.optimizer.learning_rate ({self._training.optimizer.learning_rate:g}) or"
+                " raise training.schedule.warmup_steps"
+            )
 
     def _validated(self, event: Validated) -> None:
         metrics = event.result.metrics
@@ -200,7 +229,7 @@ class TrainingView:
         kind = "validation" if event.in_sequence else "final validation"
         self._line(
             f"{kind} at step {event.step:,}: loss {metrics['loss']:.4f}"
-            f"  ppl {metrics['perplexity']:.2f}  acc {100 * metrics['token_accuracy']:.1f}%"
+            f"  ppl {perplexity_text(metrics['perplexity'])}  acc {100 * metrics['token_accuracy']:.1f}%"
             f"  BLEU {metrics['bleu']:.2f}  chrF {metrics['chrf']:.2f}{best}",
             fg="green" if event.is_best else None,
         )
@@ -218,6 +247,11 @@ class TrainingView:
         console.say(
             f"training {ended} at step {event.step:,} after {clock(event.seconds)}: {event.reason}"
         )
+
+
+def perplexity_text(perplexity: float) -> str:
+    """A perplexity of any size in a few characters."""
+    return f"{perplexity:.2f}" if perplexity < 1e6 else f"{perplexity:.1e}"
 
 
 def _counts(counts: Counts) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,8 @@ from s2s_cli.errors import ConfigError, DataError
 from s2s_cli.model.family import Tensor, VocabSizes
 from s2s_cli.model.layer_factory import LayerFactory
 from s2s_cli.model.quantization import QuantizedProduct, numpy_values
-from s2s_cli.text.corpus import read_lines
-from s2s_cli.text.tokenizer import JOINER, SPECIAL_TOKENS, Tokenizers
-
-WORD_START = "\u2581"  # SentencePiece's mark for the white space before a word
+from s2s_cli.text.tokenizer import Tokenizers
+from s2s_cli.text.word_vectors import describe_skipped, read_word_vectors
 
 
 def make_embeddings(
@@ -148,11 +146,12 @@ def _make_initializer(settings: str | Initializer) -> keras.initializers.Initial
 
 @dataclass(frozen=True)
 class MatchedVectors:
-    """How many rows of a table were read from the file `path`."""
+    """How many rows of a table were read from the file `path`, and which lines were skipped."""
 
     path: str
     matched: int
     vocab_size: int
+    skipped: str = ""
 
 
 def load_vectors(
@@ -170,11 +169,14 @@ def load_vectors(
             continue
         values = np.array(keras.ops.convert_to_numpy(table.embeddings))
         if path.endswith(".npy"):
-            matched = _read_array(path, values)
+            report = MatchedVectors(path, _read_array(path, values), len(values))
         else:
-            matched = _read_word_vectors(path, values, tokenizer.tokens())
+            vectors = read_word_vectors(path, tokenizer.tokens(), values.shape[1])
+            for row, vector in vectors.rows.items():
+                values[row] = vector
+            skipped = describe_skipped(vectors.skipped)
+            report = MatchedVectors(path, len(vectors.rows), len(values), skipped)
         table.embeddings.assign(values)
-        report = MatchedVectors(path, matched, len(values))
         if report not in found:
             found.append(report)
     return found
@@ -192,48 +194,8 @@ def _read_array(path: str, values: np.ndarray[Any, Any]) -> int:
             "Rows are tokens in the order of the run's tokenizer/*.vocab; columns are"
             " model.embedding.size.",
         )
+    if not np.isfinite(array).all():
+        row = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise DataError(f"{path}: row {row} of the array holds a value that is not finite.")
     values[:] = array
     return len(values)
-
-
-def _read_word_vectors(path: str, values: np.ndarray[Any, Any], tokens: Sequence[str]) -> int:
-    """Fills the rows of `values` (vocab_size, size) whose token stands in a text file of vectors."""
-    rows: dict[str, list[int]] = {}
-    for row in range(SPECIAL_TOKENS, len(tokens)):
-        for name in _names(tokens[row]):
-            rows.setdefault(name, []).append(row)
-    matched: set[int] = set()
-    for number, line in enumerate(read_lines(path), start=1):
-        name, *numbers = line.rstrip().split(" ")
-        if number == 1:
-            # A header has two numbers: how many vectors there are, and their size.
-            is_header = len(numbers) == 1 and numbers[0].isdecimal()
-            size = int(numbers[0]) if is_header else len(numbers)
-            if size != values.shape[1]:
-                raise DataError(
-                    f"{path}:1: the vectors have {size} values;"
-                    f" model.embedding.size is {values.shape[1]}.",
-                    f"Set model.embedding.size to {size}.",
-                )
-            if is_header:
-                continue
-        # A name with a space in it, as some files have, is no token.
-        if name not in rows or len(numbers) != values.shape[1]:
-            continue
-        try:
-            vector = np.array(numbers, np.float32)
-        except ValueError:
-            raise DataError(
-                f"{path}:{number}: the vector of {name!r} does not consist of numbers."
-            ) from None
-        for row in rows[name]:
-            # A vector for the token itself fits better than one for the word in it.
-            if row not in matched or name == tokens[row]:
-                values[row] = vector
-        matched.update(rows[name])
-    return len(matched)
-
-
-def _names(token: str) -> set[str]:
-    """The names of a token in a file of vectors: itself, or the word that it begins."""
-    return {token, token.removeprefix(WORD_START).removeprefix(JOINER)} - {""}

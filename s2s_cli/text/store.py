@@ -23,7 +23,7 @@ from s2s_cli.files import replace_folder, sha256, write_text
 from s2s_cli.text.corpus import Pair
 from s2s_cli.text.filters import Counts, Filters
 from s2s_cli.text.padding import FlatRows
-from s2s_cli.text.tokenizer import Tokenizers
+from s2s_cli.text.tokenizer import UNK, Tokenizers
 
 # Pairs that are encoded together.
 CHUNK = 5_000
@@ -91,6 +91,15 @@ class TokenStore:
 
     def __len__(self) -> int:
         return self.counts.used
+
+    def unknown_shares(self) -> tuple[float, float]:
+        """The share of `<unk>` among the tokens, of the source and of the target."""
+        shares = []
+        for values in (self.source.values, self.target.values):
+            blocks = (values[start : start + BLOCK] for start in range(0, len(values), BLOCK))
+            unknown = sum(int(np.count_nonzero(block == UNK)) for block in blocks)
+            shares.append(unknown / max(1, len(values)))
+        return shares[0], shares[1]
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Source and target sentences, in order."""

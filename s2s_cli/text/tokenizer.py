@@ -18,6 +18,8 @@ from s2s_cli.files import write_bytes, write_text
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 SPECIAL_TOKENS = 4
+# A larger share of `<unk>` among the tokens of a corpus is reported.
+MANY_UNKNOWN = 0.02
 # A vocabulary of a million tokens takes some twenty million bytes.
 MAX_BYTES = 1 << 28
 # Sentences between two reports of progress.

@@ -37,6 +37,8 @@ class DataReady:
 
     train: Counts
     validation: Counts | None
+    unknown: tuple[float, float] = (0.0, 0.0)
+    """Share of `<unk>` among the tokens of the training pairs, of the source and of the target."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,16 @@ class VectorsMatched:
     path: str
     matched: int
     vocab_size: int
+    skipped: str = ""
+    """Lines of the file that could not be used, in words."""
 
 
 @dataclass(frozen=True)
 class ModelReady:
     """The model is built, and training begins or resumes after `step`.
 
-    `changes` are clauses: what differs from the config that the run had before.
+    `changes` are clauses: what differs from the config that the run had before. `warnings` are
+    sentences about settings that do not fit each other.
     """
 
     run: Path
@@ -62,6 +67,7 @@ class ModelReady:
     batch_tokens: int | None
     step: int
     changes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

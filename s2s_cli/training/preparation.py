@@ -71,7 +71,7 @@ def prepare(
     if config.data.validation is not None:
         validation = yield from _prepare_store(run, config, tokenizers, "validation", threads)
     lexicon = _prepare_lexicon(run, train, tokenizers, config.training.seed)
-    yield DataReady(train.counts, validation.counts if validation else None)
+    yield DataReady(train.counts, validation.counts if validation else None, train.unknown_shares())
     return Prepared(tokenizers, train, validation, lexicon)
 
 
@@ -138,6 +138,7 @@ def _prepare_store(
             f"{_NAMES[split]} pairs", _files(config.data, split), build
         )
     _require_pairs(store, config.data, split)
+    _require_weight(store, split)
     return store
 
 
@@ -195,6 +196,15 @@ def _require_pairs(store: TokenStore, data: Data, split: str) -> None:
             f"No sentence pair is left to use for {_NAMES[split]}:"
             f" {describe_left_out(store.counts.left_out, data)}.",
             "Check the corpus with `s2s check`, or change these settings.",
+        )
+
+
+def _require_weight(store: TokenStore, split: str) -> None:
+    if not store.weights.any():
+        raise DataError(
+            f"The weights of all {len(store):,} {_NAMES[split]} pairs are 0, so none of them counts.",
+            "The third column of a TSV is the weight; if it is something else, set"
+            " `third_column: ignore` beside `tsv:`.",
         )
 
 

@@ -47,6 +47,7 @@ from s2s_cli.training.events import (
 from s2s_cli.training.preparation import Prepared, prepare
 from s2s_cli.training.recorder import Recorder
 from s2s_cli.training.resolve import fingerprint_files, resolve_for_run
+from s2s_cli.training.schedules import warnings_about
 from s2s_cli.training.state import TrainingState
 from s2s_cli.training.step import TrainingStep
 from s2s_cli.training.validation import Validation, selection_key
@@ -115,7 +116,7 @@ class _Trainer:
         tables = layers.source_embedding, layers.target_embedding
         files, tokenizers = self._config.model.embedding.files, self._prepared.tokenizers
         for found in load_vectors(tables, files, tokenizers):
-            yield VectorsMatched(found.path, found.matched, found.vocab_size)
+            yield VectorsMatched(found.path, found.matched, found.vocab_size, found.skipped)
 
     def resume(self, checkpoint: Path) -> Iterator[SelectionReset | EpochRestarted]:
         """Restores a checkpoint; reports what begins anew, as the config has changed since."""
@@ -182,6 +183,7 @@ class _Trainer:
             batch_tokens=training.batch_tokens,
             step=self._state.step,
             changes=changes,
+            warnings=warnings_about(training, self._prepared.train),
         )
 
     def train(self) -> Iterator[TrainingEvent]:

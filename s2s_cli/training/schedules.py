@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from s2s_cli.config.schema import Training
+from s2s_cli.text.store import TokenStore
 
 
 def learning_rate(training: Training, step: int, plateau_scale: float = 1.0) -> float:
@@ -28,3 +29,28 @@ def learning_rate(training: Training, step: int, plateau_scale: float = 1.0) -> 
     if schedule.name == "plateau":
         return peak * max(plateau_scale, schedule.minimum)
     return peak
+
+
+def estimated_steps(training: Training, store: TokenStore) -> int | None:
+    """About how many steps the training takes, or None where only its time is limited."""
+    if training.batch_size is not None:
+        epoch = math.ceil(len(store) / training.batch_size)
+    else:
+        assert isinstance(training.batch_tokens, int)
+        longer = max(len(store.source.values), len(store.target.values))
+        epoch = math.ceil(longer / training.batch_tokens)
+    limits = [training.max_steps] if training.max_steps else []
+    limits += [training.epochs * max(1, epoch)] if training.epochs else []
+    return min(limits, default=None)
+
+
+def warnings_about(training: Training, store: TokenStore) -> tuple[str, ...]:
+    """Sentences about a schedule that does not fit the length of the training."""
+    steps, warmup = estimated_steps(training, store), training.schedule.warmup_steps
+    if steps is None or warmup < steps:
+        return ()
+    return (
+        f"the warm-up of {warmup:,} steps does not end before the training, which takes some"
+        f" {steps:,}: the learning rate stays below {training.optimizer.learning_rate:g}; lower"
+        " training.schedule.warmup_steps, or train longer",
+    )

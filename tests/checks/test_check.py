@@ -225,3 +225,43 @@ def test_every_problem_of_a_reader_and_every_reason_is_a_kind_of_finding():
     assert problems <= KIND_BY_NAME.keys()
     assert {reason.name for reason in REASONS} <= KIND_BY_NAME.keys()
     assert len(KIND_BY_NAME) == len(KINDS)
+
+
+def test_weights_that_are_all_0_fail(dirty):
+    dirty.sources = [line + b"\t" + target for line, target in zip(dirty.sources, dirty.targets)]
+    (dirty.folder / "w").write_bytes(b"".join(line + b"\t0\n" for line in dirty.sources))
+    dirty.sources = [line.split(b"\t")[0] for line in dirty.sources]
+    report, found = dirty.report(dirty.write(train={"tsv": str(dirty.folder / "w")}))
+    message = "the third column gives every pair the weight 0"
+    assert found == {"no_weight": (1, [("training", message)])} and not report.passes
+
+
+def test_a_large_share_of_unknown_tokens_is_reported_with_its_side(dirty):
+    dirty.settings["tokenizer"] = {"type": "word", "vocab_size": 12, "shared": False}
+    report, found = dirty.report(dirty.write())
+    (count, examples) = found["many_unknown"]
+    assert report.passes and count == len(examples)
+    assert {place for place, _ in examples} <= {"source", "target"}
+    share = report.splits[0].source_unknown / report.splits[0].source_tokens
+    message = f"{share:.1%} of the tokens; subwords (bpe, unigram) have hardly any"
+    assert ("source", message) in examples
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "message", "passes"),
+    [
+        ("1 nan 0\n", "no_vectors", "1: the vector of '1' holds a value that is not finite", False),
+        ("1 0 0 0\n", "no_vectors", "1: the vectors have 3 values; model.embedding.size is 2.", False),
+        ("x 0 0\n", "unmatched_vectors", "0 of 15 tokens have a vector", True),
+        ("1 0 0\n1 0 0\n2\n" + "".join(f"{i} 0 0\n" for i in range(2, 10)),
+         "skipped_vectors", "1 line that repeat a word, 1 line of another length", True),
+    ],
+)  # fmt: skip
+def test_word_vectors_are_read_as_training_would(dirty, content, kind, message, passes):
+    path = dirty.folder / "v.vec"
+    path.write_text(content)
+    dirty.settings["model"]["embedding"] = {"size": 2, "vectors": {"source": str(path)}}
+    report, found = dirty.report(dirty.write())
+    ((count, [(place, text)]),) = found.values()
+    assert (list(found), count, place) == ([kind], 1, "v.vec")
+    assert message in text and report.passes == passes

@@ -1,5 +1,6 @@
 """What is shown of the events of a training."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,9 @@ SHOWN = {
     PreparationProgress("training pairs", 1, 2, "B"): None,
     TokenizerLearned("shared", 8000): "learned a vocabulary of 8,000 tokens",
     TokenizerLearned("source", 60): "learned a source vocabulary of 60 tokens",
-    VectorsMatched("v.vec", 9, 60): "word vectors      9 of 60 tokens from v.vec",
+    VectorsMatched("v.vec", 9, 60, "1 line of another length"): (
+        "word vectors      9 of 60 tokens from v.vec (skipped: 1 line of another length)"
+    ),
     ModelReady(Path("runs/x"), 1234567, "lstm", "float32", 4096, 0, ("a: 1 → 2",)): (
         "model             lstm, 1,234,567 parameters, float32, batches of 4,096 tokens\n"
         "changed           a: 1 → 2\n"
@@ -98,6 +101,31 @@ def test_the_data_are_counted_with_what_was_left_out(view, capsys):
         "training pairs    9",
         "validation pairs  none: the last checkpoint counts as the best",
     ]
+
+
+def test_many_unknown_tokens_are_warned_of(view, capsys):
+    view.show(DataReady(Counts(9, 9), Counts(3, 3), (0.02, 0.333)))
+    assert capsys.readouterr().err.splitlines()[2:] == [
+        "warning: 33.3% of the target tokens are <unk>, which the model cannot tell apart; a larger"
+        " tokenizer.vocab_size or subwords (bpe, unigram) have fewer"
+    ]
+
+
+def test_a_training_that_diverges_is_warned_of_once_and_its_perplexity_is_short(view, capsys):
+    for step, loss in ((3, 5.0), (6, 4.0), (9, 7.5), (12, 700.0)):
+        view.show(Progress(step, 1, loss, math.exp(loss), 0.0, 0.1, 1.0, 1.0, 0, 1.0))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("warning")] == [
+        "warning: the training diverges: the loss is 7.5 at step 9; lower"
+        " training.optimizer.learning_rate (0.0005) or raise training.schedule.warmup_steps"
+    ]
+    assert "ppl 148.41 " in lines[0] and "ppl 1.0e+304 " in lines[-1]
+
+
+def test_a_warning_about_settings_is_shown_before_training_begins(view, capsys):
+    ready = ModelReady(Path("runs/x"), 12, "gru", "float32", None, 0, (), ("the warm-up is long",))
+    view.show(ready)
+    assert capsys.readouterr().err.splitlines()[1] == "warning: the warm-up is long"
 
 
 def test_a_validation_shows_metrics_samples_and_signatures_once(view, capsys):

@@ -22,11 +22,12 @@ def settings(corpus) -> dict:
 def resolved(settings: dict) -> ResolvedConfig:
     """A resolved config, with fingerprints of its files as they are."""
     train, validation = settings["data"]["train"], settings["data"].get("validation") or {}
-    files = [("data.train.0.source", train["source"]), ("data.train.0.target", train["target"])]
-    files += [
-        (f"data.validation.{side}", validation[side])
-        for side in ("source", "target")
-        if side in validation
+    sections = (("data.train.0", train), ("data.validation", validation))
+    files = [
+        (f"{name}.{kind}", section[kind])
+        for name, section in sections
+        for kind in ("source", "target", "tsv")
+        if kind in section
     ]
     fingerprints = [{"key": key, "path": path, "sha256": sha256(Path(path))} for key, path in files]
     found = {
@@ -37,9 +38,9 @@ def resolved(settings: dict) -> ResolvedConfig:
         "forced": [],
     }
     decoding = {**settings["decoding"], "precision": "float32", "max_source_length": 100}
-    return resolved_config_type().model_validate(
-        {**settings, "decoding": decoding, "format": 2, "resolved": found}
-    )
+    training = {**settings["training"], "bleu_tokenizer": "13a"}
+    chosen = {"decoding": decoding, "training": training, "format": 2, "resolved": found}
+    return resolved_config_type().model_validate({**settings, **chosen})
 
 
 def prepared(run: Run, settings: dict):
@@ -75,6 +76,18 @@ def test_everything_is_made_once_with_progress_by_bytes(tmp_path, settings):
     assert events == [DataReady(made.train.counts, made.validation.counts)]
     assert again.train.key == made.train.key and again.tokenizers.vocab_sizes == (
         made.tokenizers.vocab_sizes
+    )
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_weights_that_are_all_0_are_refused(tmp_path, settings, split):
+    (tmp_path / "w.tsv").write_text("1 2\tone two\t0\n3\tthree\t0.0\n")
+    settings["data"][split] = {"tsv": str(tmp_path / "w.tsv")}
+    with pytest.raises(DataError) as caught:
+        prepared(Run(tmp_path / "run"), settings)
+    name = {"train": "training"}.get(split, split)
+    assert caught.value.message == (
+        f"The weights of all 2 {name} pairs are 0, so none of them counts."
     )
 
 

@@ -1,9 +1,50 @@
 """The learning rate of a step."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from s2s_cli.config.schema import Training
-from s2s_cli.training.schedules import learning_rate
+from s2s_cli.training.schedules import learning_rate, warnings_about
+
+
+class Store:
+    """Forty pairs of five source and six target tokens, as far as a schedule sees them."""
+
+    source, target = SimpleNamespace(values=[0] * 200), SimpleNamespace(values=[0] * 240)
+
+    def __len__(self) -> int:
+        return 40
+
+
+@pytest.mark.parametrize(
+    ("limits", "steps"),
+    [
+        ({"max_steps": 9, "batch_size": 1}, 9),
+        ({"epochs": 3, "batch_size": 16}, 9),
+        ({"epochs": 3, "batch_tokens": 100}, 9),
+        ({"epochs": 3, "max_steps": 9, "batch_size": 1}, 9),
+    ],
+)
+def test_a_warm_up_that_outlasts_the_training_is_warned_of(limits, steps):
+    for warmup in (steps - 1, steps):
+        schedule = {"name": "inverse_sqrt", "warmup_steps": warmup}
+        training = Training(schedule=schedule, **limits)
+        found = warnings_about(training, Store())
+        assert found == (
+            ()
+            if warmup < steps
+            else (
+                "the warm-up of 9 steps does not end before the training, which takes some 9: the"
+                " learning rate stays below 0.0005; lower training.schedule.warmup_steps, or train"
+                " longer",
+            )
+        )
+
+
+def test_the_length_of_a_training_limited_by_time_alone_is_not_known():
+    training = Training(max_minutes=1, schedule={"name": "constant", "warmup_steps": 10**6})
+    assert warnings_about(training, Store()) == ()
 
 
 @pytest.mark.parametrize(
