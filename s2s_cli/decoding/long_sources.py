@@ -3,49 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 
 from s2s_cli.decoding.translation import Translation
-from s2s_cli.text.scripts import is_unspaced, join_texts
-
-WORD_START = "\u2581"  # SentencePiece's mark for the white space before a word
-SENTENCE_ENDS = (".", "!", "?", "…", "।", "؟", "۔")
-# Those of scripts that have no space behind a sentence, and what divides their sentences.
-UNSPACED_ENDS = ("。", "！", "？", "．", "｡")
-UNSPACED_BREAKS = ("，", "、", "；", "：", "､")
-CLOSING = "”’」』）》〉】\"'"
-
-
-def split_source(ids: Sequence[int], tokens: Sequence[str], size: int) -> list[Sequence[int]]:
-    """`ids` in parts of at most `size`, cut after a sentence, else before a word (in scripts without
-    spaces: after a clause), else anywhere.
-
-    `tokens` are all tokens of the vocabulary, by id.
-    """
-    cuts = [0]
-    while len(ids) - cuts[-1] > size:
-        cuts.append(_cut(ids, tokens, cuts[-1], cuts[-1] + size))
-    return [ids[start:end] for start, end in pairwise([*cuts, len(ids)])]
-
-
-def _cut(ids: Sequence[int], tokens: Sequence[str], start: int, end: int) -> int:
-    """Where the part from `start` on ends: at `end`, or in the half before it."""
-    places = range(end, start + (end - start) // 2, -1)
-    ranked = [(_rank(tokens[ids[place - 1]], tokens[ids[place]]), place) for place in places]
-    return max(ranked)[1]
-
-
-def _rank(before: str, after: str) -> int:
-    """How good a place to cut is between two tokens, 0 to 2."""
-    before = before.rstrip(CLOSING) or before
-    is_word = after.startswith(WORD_START)
-    is_unspaced_text = is_unspaced(after[0])
-    if before.endswith(UNSPACED_ENDS) and after[0] not in CLOSING:
-        return 2
-    if before.endswith(SENTENCE_ENDS) and (is_word or is_unspaced_text):
-        return 2
-    is_break = before.endswith((*UNSPACED_BREAKS, ",", ";", ":")) and is_unspaced_text
-    return int(is_word or is_break)
+from s2s_cli.text.splitting import join_texts
 
 
 def join_parts(

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from s2s_cli.config.schema import Decoding, ResolvedConfig
-from s2s_cli.decoding.long_sources import join_parts, split_source
+from s2s_cli.decoding.long_sources import join_parts
 from s2s_cli.decoding.model_search import ModelSearch, SearchFunction
 from s2s_cli.decoding.search import Hypotheses
 from s2s_cli.decoding.top_k import BLOCK
@@ -25,6 +25,7 @@ from s2s_cli.runtime.precision import resolve_decoding_precision
 from s2s_cli.runtime.start import inter_op_threads
 from s2s_cli.text.lexicon import Lexicon
 from s2s_cli.text.padding import source_ids
+from s2s_cli.text.splitting import split_source
 from s2s_cli.text.tokenizer import PAD, SPECIAL_TOKENS, UNK, Tokenizers
 
 # Sentences that are read, sorted by length and translated together: enough to fill batches with

@@ -31,6 +31,8 @@ def write_description(folder: Path, export_format: str, run: Run, config: Resolv
         "min_length": config.decoding.min_length,
         "max_length": config.model.bounded_target(config.decoding.max_length),
         "max_length_ratio": config.decoding.max_length_ratio,
+        "max_source_length": config.decoding.max_source_length,
+        "long_sources": config.decoding.long_sources,
         "longest_source": config.model.longest_sentence,
     }
     write_text(folder / DESCRIPTION, yaml.safe_dump(description, sort_keys=False))

@@ -34,6 +34,9 @@ def write(folder: Path, seq2seq: Seq2Seq, run: Run, config: ResolvedConfig) -> N
     for name, model in models.items():
         model.save(folder / f"{name}.keras")
     write_description(folder, NAME, run, config)
-    example = importlib.resources.files("s2s_cli.export") / "translate_example.py"
-    with importlib.resources.as_file(example) as path:
-        shutil.copyfile(path, folder / "translate.py")
+    for package, source, name in (
+        ("s2s_cli.export", "translate_example.py", "translate.py"),
+        ("s2s_cli.text", "splitting.py", "splitting.py"),
+    ):
+        with importlib.resources.as_file(importlib.resources.files(package) / source) as path:
+            shutil.copyfile(path, folder / name)

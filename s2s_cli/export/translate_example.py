@@ -1,5 +1,6 @@
 """Translates lines: `python translate.py < input.txt`. Needs keras, sentencepiece, pyyaml, regex."""
 
+import sys
 from pathlib import Path
 
 import keras
@@ -8,11 +9,15 @@ import sentencepiece
 import yaml
 
 here, tensor = Path(__file__).parent, keras.ops.convert_to_tensor
+sys.path.insert(0, str(here))
+from splitting import join_texts, split_source  # noqa: E402  (it stands beside this program)
+
 settings = yaml.safe_load((here / "s2s-export.yaml").read_text(encoding="utf-8"))
 encoder, decoder = (keras.saving.load_model(here / f"{m}.keras") for m in ("encoder", "decoder"))
 pieces = {
     s: sentencepiece.SentencePieceProcessor(str(here / f"{s}.model")) for s in ("source", "target")
 }
+source_tokens = [pieces["source"].id_to_piece(i) for i in range(pieces["source"].get_piece_size())]
 BOS, EOS = 2, 3  # ids of <s> and </s>; padding is 0
 JOINER = " \u2040"  # at the word level, before what stood right behind the token before it
 
@@ -31,9 +36,22 @@ def search(source_ids: list[int]) -> list[int]:
     return ids[1:]
 
 
-for line in open(0, encoding="utf-8", newline="\n") if __name__ == "__main__" else ():
+def translate(line: str) -> str:
+    """The translation of a line; one that is too long is translated in parts, or cut off."""
     if settings["tokenizer"] == "word":
         line = regex.sub(settings["token_boundary"], JOINER, line)
     source_ids = pieces["source"].encode(line.strip())
-    target_ids = search(source_ids) if source_ids else []
-    print(pieces["target"].decode([i for i in target_ids if i > EOS or i == 1]).replace(JOINER, ""))
+    parts = split_source(source_ids, source_tokens, settings["max_source_length"])
+    if settings["long_sources"] == "truncate":
+        parts = parts[:1]
+    found = [search(part) for part in parts if part]
+    texts = (pieces["target"].decode([i for i in ids if i > EOS or i == 1]) for ids in found)
+    return join_texts(text.replace(JOINER, "") for text in texts)
+
+
+if __name__ == "__main__":
+    # Whatever the locale is.
+    sys.stdin.reconfigure(encoding="utf-8", errors="replace", newline="\n")
+    sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+    for line in sys.stdin:
+        print(translate(line))

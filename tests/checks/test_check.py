@@ -228,9 +228,9 @@ def test_every_problem_of_a_reader_and_every_reason_is_a_kind_of_finding():
 
 
 def test_weights_that_are_all_0_fail(dirty):
-    dirty.sources = [line + b"\t" + target for line, target in zip(dirty.sources, dirty.targets)]
-    (dirty.folder / "w").write_bytes(b"".join(line + b"\t0\n" for line in dirty.sources))
-    dirty.sources = [line.split(b"\t")[0] for line in dirty.sources]
+    pairs = zip(dirty.sources, dirty.targets, strict=True)
+    lines = (b"%s\t%s\t0\n" % pair for pair in pairs)
+    (dirty.folder / "w").write_bytes(b"".join(lines))
     report, found = dirty.report(dirty.write(train={"tsv": str(dirty.folder / "w")}))
     message = "the third column gives every pair the weight 0"
     assert found == {"no_weight": (1, [("training", message)])} and not report.passes

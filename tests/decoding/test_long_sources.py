@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2s_cli.decoding.long_sources import join_parts, split_source
+from s2s_cli.decoding.long_sources import join_parts
 from s2s_cli.decoding.translation import Translation
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.runs.run import Run
+from s2s_cli.text.splitting import split_source
 
 
 @settings(deadline=None, derandomize=True)

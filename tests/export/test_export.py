@@ -52,7 +52,7 @@ def run_without_s2s(program: str, stdin: str = "") -> str:
         [sys.executable, "-I", "-c", WITHOUT_S2S + program],
         input=stdin,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     return process.stdout
@@ -78,7 +78,7 @@ def test_an_export_holds_its_model_the_tokenizers_and_how_to_use_them(trained, a
     common = {"s2s-export.yaml", "source.model", "target.model"}
     names = {kind: {path.name for path in folder.iterdir()} for kind, folder in artefacts.items()}
     models = {"training.keras", "encoder.keras", "decoder.keras"}
-    assert names["keras"] == common | models | {"translate.py"}
+    assert names["keras"] == common | models | {"translate.py", "splitting.py"}
     assert names["saved_model"] == common | {"saved_model"}
     for kind, folder in artefacts.items():
         assert (folder / "source.model").read_bytes() == (
@@ -93,15 +93,19 @@ def test_a_keras_export_loads_and_translates_without_s2s(trained, artefacts):
     folder = str(artefacts["keras"])
     program = (
         "import json, keras, numpy as np, runpy\n"
+        # As where the locale is ASCII.
+        "for stream in (sys.stdin, sys.stdout): stream.reconfigure(encoding='ascii')\n"
         f"runpy.run_path({folder!r} + '/translate.py', run_name='__main__')\n"
         f"m = keras.saving.load_model({folder!r} + '/training.keras')\n"
         "ids = {'source_ids': np.array([[5, 6, 3]]), 'target_in_ids': np.array([[2, 5]])}\n"
         "print(json.dumps(np.array(m(ids)).tolist()))"
     )
-    lines = "1 2 3\n\n4 5\n"
+    longer_than_max_source_length = " ".join("1234567890" * 6)
+    lines = f"1 2 3\n\n4 5\né 6\n{longer_than_max_source_length}\n"
     *found, logits = run_without_s2s(program, lines).splitlines()
     expected = Translator.from_run(Run(trained)).translate(lines.splitlines())
     assert found == [translation.text for translation in expected]
+    assert expected[-1].is_long
     inputs = {"source_ids": np.array([[5, 6, 3]]), "target_in_ids": np.array([[2, 5]])}
     expected = np.array(load_model(Run(trained)).training_model(inputs))
     np.testing.assert_allclose(json.loads(logits), expected, atol=1e-5)

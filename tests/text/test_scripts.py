@@ -2,7 +2,8 @@
 
 import pytest
 
-from s2s_cli.text.scripts import bleu_tokenizer, is_unspaced
+from s2s_cli.text.scripts import bleu_tokenizer
+from s2s_cli.text.splitting import is_unspaced
 
 
 @pytest.mark.parametrize(
