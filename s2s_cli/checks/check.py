@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +12,18 @@ from s2s_cli.checks.inspection import LineInspector, PairInspector, PlacedPair
 from s2s_cli.checks.repeats import SeenTexts
 from s2s_cli.config.schema import Config, Files
 from s2s_cli.errors import DataError
-from s2s_cli.text.corpus import is_held_out, sentences, training_pairs
+from s2s_cli.text.corpus import sentences, training_pairs
 from s2s_cli.text.filters import IDENTICAL, UNEVEN, Filters
-from s2s_cli.text.tokenizer import MANY_UNKNOWN, SPECIAL_TOKENS, Tokenizers, learn
+from s2s_cli.text.holdout import held_out
+from s2s_cli.text.tokenizer import (
+    MANY_UNKNOWN,
+    SPECIAL_TOKENS,
+    Tokenizer,
+    Tokenizers,
+    learn,
+    learn_shared,
+    normalizer,
+)
 from s2s_cli.text.word_vectors import describe_skipped, read_word_vectors
 
 # Word vectors that match less of the vocabulary are probably of another language or tokenizer.
@@ -36,6 +44,7 @@ def check(config: Config, test: Files | None, *, threads: int) -> Report:
         threads,
         SeenTexts(),
         SeenTexts(),
+        {side: normalizer(config.tokenizer, side) for side in ("source", "target")},
     )
     inspector.inspect(_training_pairs(config, lines, splits))
     others = [("validation", data.validation), ("test", test)]
@@ -110,32 +119,38 @@ def _outcomes(config: Config) -> dict[str, str]:
 def _training_pairs(
     config: Config, lines: LineInspector, splits: dict[str, Split]
 ) -> Iterator[tuple[Split, PlacedPair]]:
-    """The pairs of the training files; those that a fraction holds out are of validation."""
-    fraction = config.data.validation.fraction if config.data.validation else None
+    """The pairs of the training files; those that are held out are of validation."""
+    is_held_out = held_out(config)
     for index, corpus in enumerate(config.data.train):
         for placed in lines.pairs(corpus, "training", index):
-            source, seed = placed.pair.source, config.training.seed
-            is_out = fraction is not None and is_held_out(source, seed, fraction)
+            is_out = is_held_out is not None and is_held_out(placed.pair.source)
             yield splits["validation" if is_out else "training"], placed
 
 
 def _learn_tokenizers(config: Config, collector: Collector, threads: int) -> Tokenizers | None:
     """The tokenizers that training would learn, from the pairs that can be read."""
-    sides = ("shared",) if config.tokenizer.shared else ("source", "target")
-    learned = []
-    for side in sides:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{side}.model"
-            seed = config.training.seed
-            text = sentences(training_pairs(config.data, seed, skip_problems=True), side)
-            first = next(text, None)
-            if first is None:
-                return None
-            text = itertools.chain([first], text)
-            try:
-                learned.append(learn(text, config.tokenizer, path, seed=seed, threads=threads))
-            except DataError as error:
-                place = f"tokenizer ({side})"
-                collector.add_message("training", findings.NO_TOKENIZER, place, error.message)
-                return None
-    return Tokenizers(learned[0], learned[-1])
+    seed, is_held_out = config.training.seed, held_out(config)
+
+    def read(side: str | None) -> Iterator[tuple[str, str]]:
+        return sentences(training_pairs(config.data, is_held_out, skip_problems=True), side)
+
+    def learn_side(side: str) -> Tokenizer:
+        text = (sentence for _, sentence in read(side))
+        return learn(text, config.tokenizer, paths[side], side=side, seed=seed, threads=threads)
+
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {side: Path(folder) / f"{side}.model" for side in ("source", "target")}
+        if any(next(read(side), None) is None for side in paths):
+            return None
+        side = "shared"
+        try:
+            if config.tokenizer.shared:
+                return learn_shared(read(None), config.tokenizer, paths, seed=seed, threads=threads)
+            found = []
+            for side in paths:
+                found.append(learn_side(side))
+        except DataError as error:
+            place = f"tokenizer ({side})"
+            collector.add_message("training", findings.NO_TOKENIZER, place, error.message)
+            return None
+    return Tokenizers(*found)

@@ -62,6 +62,10 @@ KINDS = (
     PAIR_OVERLAP := Kind(
         "pair_overlap", "pair that is also in training", "used; scores will be too high"
     ),
+    NORMALIZED_SOURCE := Kind("normalized_source", "source that normalization changes", USED),
+    NORMALIZED_TARGET := Kind(
+        "normalized_target", "target that normalization changes", "used; translations have its form"
+    ),
     CONTROL := Kind("control", "control or zero-width character", USED),
     TAB_INSIDE := Kind("tab_inside", "tab inside a line", USED),
     SPECIAL_TOKEN := Kind(
@@ -70,6 +74,7 @@ KINDS = (
     BOM_AT_START := Kind("bom_at_start", "byte order mark at the start", "removed"),
     CARRIAGE_RETURN := Kind("carriage_return", "line end CR LF", "read as LF"),
 )
+NORMALIZED = {"source": NORMALIZED_SOURCE, "target": NORMALIZED_TARGET}
 KIND_BY_NAME = {kind.name: kind for kind in KINDS}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -16,7 +16,8 @@ from s2s_cli.checks.repeats import SeenTexts
 from s2s_cli.config.schema import Files
 from s2s_cli.text.corpus import INVALID_UTF8, Pair, Problem, Row, bare_line, read_rows
 from s2s_cli.text.filters import TOO_LONG, Filters
-from s2s_cli.text.tokenizer import JOINER, UNK, Tokenizers
+from s2s_cli.text.marks import JOINER
+from s2s_cli.text.tokenizer import UNK, Tokenizers
 
 CHUNK = 5_000
 # Where no limit is set, a ratio of lengths in tokens above which a pair is reported.
@@ -145,6 +146,8 @@ class PairInspector:
     threads: int
     seen_pairs: SeenTexts
     seen_sources: SeenTexts
+    normalizers: Mapping[str, Callable[[str], str]]
+    """What the tokenizer of `source` and that of `target` do with a sentence first."""
 
     def inspect(self, pairs: Iterable[tuple[Split, PlacedPair]]) -> None:
         """Inspects pairs, each with its split, and counts them there."""
@@ -158,6 +161,7 @@ class PairInspector:
                 splits[name].read += len(some)
                 self._inspect_lengths(splits[name], some)
                 self._find_repeats(name, some)
+                self._find_normalized(name, some)
 
     def _inspect_lengths(self, split: Split, pairs: list[PlacedPair]) -> None:
         sources, targets = self._encoded(pairs)
@@ -198,8 +202,9 @@ class PairInspector:
 
     def _find_repeats(self, split: str, pairs: list[PlacedPair]) -> None:
         full = [placed for placed in pairs if placed.pair.source and placed.pair.target]
-        sources = [placed.pair.source for placed in full]
-        texts = [f"{placed.pair.source}\t{placed.pair.target}" for placed in full]
+        sources = [self.normalizers["source"](placed.pair.source) for placed in full]
+        targets = [self.normalizers["target"](placed.pair.target) for placed in full]
+        texts = list(map("\t".join, zip(sources, targets, strict=True)))
         found: list[tuple[Kind, Iterable[bool]]]
         if split == "training":
             self.seen_sources.add(sources)
@@ -212,3 +217,15 @@ class PairInspector:
         for kind, is_found in found:
             for placed in itertools.compress(full, is_found):
                 self.collector.add(split, kind, placed.source_place, *placed.pair[:2])
+
+    def _find_normalized(self, split: str, pairs: list[PlacedPair]) -> None:
+        """Reports sentences of which normalization changes more than white space and case."""
+        for placed in pairs:
+            for side, text, place in (
+                ("source", placed.pair.source, placed.source_place),
+                ("target", placed.pair.target, placed.target_place),
+            ):
+                normalized = self.normalizers[side](text)
+                if normalized.casefold().split() != text.casefold().split():
+                    kind = findings.NORMALIZED[side]
+                    self.collector.add(split, kind, place, text, normalized)

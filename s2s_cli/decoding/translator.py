@@ -251,8 +251,8 @@ def resolve_decoding(decoding: Decoding, config: ResolvedConfig) -> Decoding:
 
 def load_tokenizers(run: Run, config: ResolvedConfig, checkpoint: Path) -> Tokenizers:
     """The tokenizers of a run, which must be those of a checkpoint. Raises RunError."""
-    sums, shared = checksums(checkpoint), config.tokenizer.shared
-    source, target = (run.tokenizer_file(side, shared) for side in ("source", "target"))
+    sums = checksums(checkpoint)
+    source, target = (run.tokenizer_file(side) for side in ("source", "target"))
     return Tokenizers.load(source, target, config.tokenizer.type, lambda path: sums.get(path.name))
 
 

@@ -11,7 +11,6 @@ from s2s_cli import __version__
 from s2s_cli.config.schema import ResolvedConfig
 from s2s_cli.files import write_text
 from s2s_cli.runs.run import Run
-from s2s_cli.text.tokenizer import TOKEN_BOUNDARY
 
 DESCRIPTION = "s2s-export.yaml"
 
@@ -19,13 +18,12 @@ DESCRIPTION = "s2s-export.yaml"
 def write_description(folder: Path, export_format: str, run: Run, config: ResolvedConfig) -> None:
     """Writes s2s-export.yaml and copies the tokenizers, under one name a side."""
     for side in ("source", "target"):
-        model = run.tokenizer_file(side, config.tokenizer.shared)
+        model = run.tokenizer_file(side)
         shutil.copyfile(model, folder / f"{side}.model")
     description = {
         "format": export_format,
         "made_by": f"s2s {__version__}",
         "tokenizer": config.tokenizer.type,
-        "token_boundary": TOKEN_BOUNDARY,
         "beam_size": config.decoding.beam_size,
         "length_penalty": config.decoding.length_penalty,
         "min_length": config.decoding.min_length,

@@ -36,6 +36,7 @@ def write(folder: Path, seq2seq: Seq2Seq, run: Run, config: ResolvedConfig) -> N
     write_description(folder, NAME, run, config)
     for package, source, name in (
         ("s2s_cli.export", "translate_example.py", "translate.py"),
+        ("s2s_cli.text", "marks.py", "marks.py"),
         ("s2s_cli.text", "splitting.py", "splitting.py"),
     ):
         with importlib.resources.as_file(importlib.resources.files(package) / source) as path:

@@ -4,13 +4,13 @@ import sys
 from pathlib import Path
 
 import keras
-import regex
 import sentencepiece
 import yaml
 
 here, tensor = Path(__file__).parent, keras.ops.convert_to_tensor
 sys.path.insert(0, str(here))
-from splitting import join_texts, split_source  # noqa: E402  (it stands beside this program)
+from marks import after_decoding, before_encoding  # noqa: E402  (beside this program)
+from splitting import join_texts, split_source  # noqa: E402
 
 settings = yaml.safe_load((here / "s2s-export.yaml").read_text(encoding="utf-8"))
 encoder, decoder = (keras.saving.load_model(here / f"{m}.keras") for m in ("encoder", "decoder"))
@@ -19,7 +19,7 @@ pieces = {
 }
 source_tokens = [pieces["source"].id_to_piece(i) for i in range(pieces["source"].get_piece_size())]
 BOS, EOS = 2, 3  # ids of <s> and </s>; padding is 0
-JOINER = " \u2040"  # at the word level, before what stood right behind the token before it
+is_word_level = settings["tokenizer"] == "word"
 
 
 def search(source_ids: list[int]) -> list[int]:
@@ -38,15 +38,13 @@ def search(source_ids: list[int]) -> list[int]:
 
 def translate(line: str) -> str:
     """The translation of a line; one that is too long is translated in parts, or cut off."""
-    if settings["tokenizer"] == "word":
-        line = regex.sub(settings["token_boundary"], JOINER, line)
-    source_ids = pieces["source"].encode(line.strip())
+    source_ids = pieces["source"].encode(before_encoding(line.strip(), is_word_level=is_word_level))
     parts = split_source(source_ids, source_tokens, settings["max_source_length"])
     if settings["long_sources"] == "truncate":
         parts = parts[:1]
     found = [search(part) for part in parts if part]
     texts = (pieces["target"].decode([i for i in ids if i > EOS or i == 1]) for ids in found)
-    return join_texts(text.replace(JOINER, "") for text in texts)
+    return join_texts(after_decoding(text, is_word_level=is_word_level) for text in texts)
 
 
 if __name__ == "__main__":

@@ -59,9 +59,9 @@ class Run:
         """The SentencePiece models and readable vocabularies, and the lexicon."""
         return self.root / "tokenizer"
 
-    def tokenizer_file(self, side: str, shared: bool) -> Path:
+    def tokenizer_file(self, side: str) -> Path:
         """The SentencePiece model of a side, `source` or `target`."""
-        return self.tokenizer_folder / f"{'shared' if shared else side}.model"
+        return self.tokenizer_folder / f"{side}.model"
 
     @property
     def lexicon_file(self) -> Path:

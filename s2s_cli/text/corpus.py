@@ -15,7 +15,7 @@ import os
 import stat
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import BinaryIO, NamedTuple, cast
 
@@ -92,9 +92,6 @@ class BytesRead:
 
     def follow(self, lines: Iterable[bytes], file: BinaryIO) -> Iterator[bytes]:
         """The lines; `done` follows the position in `file`. Parallel files add to the same sum."""
-        if not file.seekable():  # a pipe has no position
-            yield from lines
-            return
         before = 0
         for number, line in enumerate(lines):
             if number % _LINES_PER_UPDATE == 0:
@@ -116,57 +113,63 @@ def total_bytes(files: Iterable[Files]) -> int | None:
 
 
 def training_pairs(
-    data: Data, seed: int, progress: BytesRead | None = None, *, skip_problems: bool = False
+    data: Data,
+    is_held_out: Callable[[str], bool] | None,
+    progress: BytesRead | None = None,
+    *,
+    skip_problems: bool = False,
 ) -> Iterator[Pair]:
-    """Every pair to train on, in the order of the files.
+    """Every pair to train on, in the order of the files; see `s2s_cli.text.holdout`.
 
     Raises CorpusError for the first problem, or skips what has problems.
     """
-    fraction = data.validation.fraction if data.validation else None
     for index, corpus in enumerate(data.train):
         for pair in read_pairs(corpus, index, progress, skip_problems=skip_problems):
-            if fraction is None or not is_held_out(pair.source, seed, fraction):
+            if is_held_out is None or not is_held_out(pair.source):
                 yield pair
 
 
-def sentences(pairs: Iterable[Pair], side: str) -> Iterator[str]:
-    """The sentences of the side `source` or `target`, or of both if `side` is `shared`."""
+def sentences(pairs: Iterable[Pair], side: str | None = None) -> Iterator[tuple[str, str]]:
+    """The sentences of the side `source` or `target`, or of both, as (side, sentence)."""
     for pair in pairs:
         if side != "target" and pair.source:
-            yield pair.source
+            yield "source", pair.source
         if side != "source" and pair.target:
-            yield pair.target
+            yield "target", pair.target
 
 
-def validation_pairs(data: Data, seed: int, progress: BytesRead | None = None) -> Iterator[Pair]:
+def validation_pairs(
+    data: Data,
+    is_held_out: Callable[[str], bool] | None,
+    seed: int,
+    progress: BytesRead | None = None,
+) -> Iterator[Pair]:
     """The pairs that are never trained on, data.validation.max_pairs at most."""
     if data.validation is None:
         return
-    if data.validation.fraction is None:
+    if is_held_out is None:
         held_out: Iterable[Pair] = read_pairs(data.validation, 0, progress)
     else:
         held_out = (
             pair
             for corpus in data.train
             for pair in read_pairs(corpus, 0, progress)
-            if is_held_out(pair.source, seed, data.validation.fraction)
+            if is_held_out(pair.source)
         )
     yield from _sample(held_out, data.validation.max_pairs, seed)
 
 
 def _sample(pairs: Iterable[Pair], size: int, seed: int) -> list[Pair]:
     """The `size` pairs with the smallest hashes, in order: a sample of the whole file."""
-    ranked = ((_hash(seed, f"sample\t{p.source}\t{p.target}"), i, p) for i, p in enumerate(pairs))
+    ranked = (
+        (hash_text(seed, f"sample\t{p.source}\t{p.target}"), i, p) for i, p in enumerate(pairs)
+    )
     smallest = heapq.nsmallest(size, ranked, key=lambda entry: entry[:2])
     return [pair for _, _, pair in sorted(smallest, key=lambda entry: entry[1])]
 
 
-def is_held_out(source: str, seed: int, fraction: float) -> bool:
-    """Whether the pairs of a source sentence are for validation; depends on nothing else."""
-    return _hash(seed, source) < fraction * 2**64
-
-
-def _hash(seed: int, text: str) -> int:
+def hash_text(seed: int, text: str) -> int:
+    """A number below 2**64 that follows from the seed and a text."""
     digest = hashlib.blake2b(f"{seed}\t{text}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big")
 

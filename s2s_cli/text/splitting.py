@@ -17,7 +17,6 @@ _SOUTHEAST_ASIAN = r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _IS_CJK = regex.compile(f"[{_CJK}]")
 _IS_UNSPACED = regex.compile(f"[{_CJK}{_SOUTHEAST_ASIAN}]")
 
-WORD_START = "\u2581"  # SentencePiece's mark for the white space before a word
 SENTENCE_ENDS = (".", "!", "?", "…", "।", "؟", "۔")
 # Those of scripts that have no space behind a sentence, and what divides their sentences.
 UNSPACED_ENDS = ("。", "！", "？", "．", "｡")
@@ -47,7 +46,7 @@ def _cut(ids: Sequence[int], tokens: Sequence[str], start: int, end: int) -> int
 def _rank(before: str, after: str) -> int:
     """How good a place to cut is between two tokens, 0 to 2."""
     before = before.rstrip(CLOSING) or before
-    is_word = after.startswith(WORD_START)
+    is_word = after.startswith("\u2581")  # which stands for the white space before a word
     is_unspaced_text = is_unspaced(after[0])
     if before.endswith(UNSPACED_ENDS) and after[0] not in CLOSING:
         return 2

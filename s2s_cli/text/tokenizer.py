@@ -1,20 +1,26 @@
-"""SentencePiece for every tokenizer type: learn a vocabulary, encode to ids, decode to text."""
+"""SentencePiece for every tokenizer type: learn a vocabulary, encode to ids, decode to text.
+
+A SentencePiece model normalizes what it encodes. Source and target have rules of their own, so there
+are two models, also where both sides share a vocabulary: they differ in the rule alone. A vocabulary
+is learned from text that is normalized already.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import regex
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 
 from s2s_cli.config.schema import Tokenizer as TokenizerConfig
 from s2s_cli.errors import DataError, RunError, S2SError
 from s2s_cli.files import write_bytes, write_text
+from s2s_cli.text.marks import after_decoding, before_encoding
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 SPECIAL_TOKENS = 4
@@ -25,21 +31,13 @@ MAX_BYTES = 1 << 28
 # Sentences between two reports of progress.
 REPORT_EVERY = 10_000
 
-# In a vocabulary of words, marks a token that followed the one before it without a space:
-# the character tie, which no Unicode normalisation changes.
-JOINER = "\u2040"
-# SentencePiece refuses lone surrogates, and takes a NUL for `<pad>`.
-_NOT_TEXT = re.compile("[\0\ud800-\udfff]")
-# Where a word and punctuation (or a symbol) meet with no space between them.
-TOKEN_BOUNDARY = r"(?<=[\p{P}\p{S}])(?=[^\p{P}\p{S}\s])|(?<=[^\p{P}\p{S}\s])(?=[\p{P}\p{S}])"
-
 
 class Tokenizer:
     """One vocabulary. Ids: `<pad>` 0, `<unk>` 1, `<s>` 2, `</s>` 3, then all other tokens."""
 
     def __init__(self, model: bytes, type: str):
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        self._separates_punctuation = type == "word"
+        self._is_word_level = type == "word"
         self.vocab_size: int = self._processor.get_piece_size()
         self.fingerprint: str = hashlib.sha256(type.encode() + b"\n" + model).hexdigest()
         """Identifies the vocabulary and how text is cut by it."""
@@ -72,9 +70,7 @@ class Tokenizer:
 
     def encode(self, sentences: Sequence[str], threads: int = 1) -> list[list[int]]:
         """Ids of each sentence, without `<s>` and `</s>`."""
-        sentences = [_NOT_TEXT.sub("\ufffd", sentence) for sentence in sentences]
-        if self._separates_punctuation:
-            sentences = [separate_punctuation(sentence) for sentence in sentences]
+        sentences = [before_encoding(s, is_word_level=self._is_word_level) for s in sentences]
         ids: list[list[int]] = self._processor.encode(sentences, num_threads=threads)
         return ids
 
@@ -82,9 +78,7 @@ class Tokenizer:
         """Text of each list of ids; special tokens except `<unk>` are dropped."""
         plain = [[int(i) for i in row if i == UNK or i >= SPECIAL_TOKENS] for row in ids]
         sentences: list[str] = self._processor.decode(plain)
-        if self._separates_punctuation:
-            sentences = [sentence.replace(" " + JOINER, "") for sentence in sentences]
-        return sentences
+        return [after_decoding(s, is_word_level=self._is_word_level) for s in sentences]
 
     def tokens(self) -> list[str]:
         """Every token, by id."""
@@ -128,10 +122,22 @@ class Tokenizers:
         return self.source.vocab_size, self.target.vocab_size
 
 
-def separate_punctuation(sentence: str) -> str:
-    """Turns `Don't go.` into `Don ⁀' ⁀t go ⁀.`, which `Tokenizer.decode` undoes."""
-    separated: str = regex.sub(TOKEN_BOUNDARY, " " + JOINER, sentence.replace(JOINER, " "))
-    return separated
+def normalization_rule(config: TokenizerConfig, side: str) -> str:
+    """SentencePiece's name for how text of `source` or `target` is normalized."""
+    if side == "target":
+        return config.target_normalization
+    return config.normalization + ("_cf" if config.lowercase else "")
+
+
+def normalizer(config: TokenizerConfig, side: str) -> Callable[[str], str]:
+    """What the tokenizer of a side does with a sentence first; white space is made single spaces."""
+    rule = sentencepiece.SentencePieceNormalizer(
+        rule_name=normalization_rule(config, side),
+        add_dummy_prefix=False,
+        escape_whitespaces=False,
+        remove_extra_whitespaces=True,
+    )
+    return rule.normalize  # type: ignore[no-any-return]
 
 
 def learn(
@@ -139,19 +145,62 @@ def learn(
     config: TokenizerConfig,
     path: Path,
     *,
+    side: str = "source",
     seed: int,
     threads: int,
     on_progress: Callable[[int], None] = lambda sentences_read: None,
 ) -> Tokenizer:
-    """Learns a vocabulary from sentences, each read once, and writes it to `path`.
+    """Learns the vocabulary of a side from its sentences, each read once, and writes it to `path`.
 
     A readable list of tokens and scores is written beside it, with the suffix `.vocab`.
     `on_progress(sentences_read)` is called while sentences are read and once at their end; what
     it raises ends the learning. Raises DataError if the sentences do not support the vocabulary.
     """
+    sided = ((side, sentence) for sentence in sentences)
+    model = _train(sided, config, seed, threads, on_progress)
+    return _write(model, config, side, path)
+
+
+def learn_shared(
+    sentences: Iterable[tuple[str, str]],
+    config: TokenizerConfig,
+    paths: Mapping[str, Path],
+    *,
+    seed: int,
+    threads: int,
+    on_progress: Callable[[int], None] = lambda sentences_read: None,
+) -> Tokenizers:
+    """Learns one vocabulary from (side, sentence), and writes the tokenizer of each side to its path.
+
+    Otherwise as `learn`.
+    """
+    model = _train(sentences, config, seed, threads, on_progress)
+    return Tokenizers(*(_write(model, config, side, paths[side]) for side in ("source", "target")))
+
+
+def _write(model: bytes, config: TokenizerConfig, side: str, path: Path) -> Tokenizer:
+    """Writes a model that normalizes as the config says for a side, and its vocabulary."""
+    proto = sentencepiece_model_pb2.ModelProto.FromString(model)
+    rule = sentencepiece.SentencePieceNormalizer(rule_name=normalization_rule(config, side))
+    proto.normalizer_spec.MergeFromString(rule.serialized_normalizer_spec())
+    model = proto.SerializeToString(deterministic=True)
+    tokenizer = Tokenizer(model, config.type)
+    write_text(path.with_suffix(".vocab"), tokenizer._vocabulary_text())
+    write_bytes(path, model)
+    return tokenizer
+
+
+def _train(
+    sentences: Iterable[tuple[str, str]],
+    config: TokenizerConfig,
+    seed: int,
+    threads: int,
+    on_progress: Callable[[int], None],
+) -> bytes:
+    """A SentencePiece model of normalized sentences, which normalizes nothing itself."""
     is_limit = config.type in ("word", "char")  # vocab_size is then a limit, not a demand
     model = io.BytesIO()
-    given = _TrainingSentences(sentences, config.type, on_progress)
+    given = _TrainingSentences(sentences, config, on_progress)
     sentencepiece.set_random_generator_seed(seed)
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -161,7 +210,7 @@ def learn(
             vocab_size=config.vocab_size,
             hard_vocab_limit=not is_limit,
             character_coverage=config.character_coverage,
-            normalization_rule_name=config.normalization + ("_cf" if config.lowercase else ""),
+            normalization_rule_name="identity",
             input_sentence_size=config.input_sentence_size,
             shuffle_input_sentence=True,
             num_threads=threads,
@@ -173,17 +222,24 @@ def learn(
         )
     except (RuntimeError, OSError) as error:
         raise given.error or _explained(str(error), config) from None
-    tokenizer = Tokenizer(model.getvalue(), config.type)
-    write_text(path.with_suffix(".vocab"), tokenizer._vocabulary_text())
-    write_bytes(path, model.getvalue())
-    return tokenizer
+    return model.getvalue()
 
 
 class _TrainingSentences:
     """The sentences to learn from. SentencePiece hides an error behind its own; it is saved here."""
 
-    def __init__(self, sentences: Iterable[str], type: str, on_progress: Callable[[int], None]):
-        self._sentences = map(separate_punctuation, sentences) if type == "word" else sentences
+    def __init__(
+        self,
+        sentences: Iterable[tuple[str, str]],
+        config: TokenizerConfig,
+        on_progress: Callable[[int], None],
+    ):
+        is_word = config.type == "word"
+        normalize = {side: normalizer(config, side) for side in ("source", "target")}
+        self._sentences = (
+            normalize[side](before_encoding(text, is_word_level=is_word))
+            for side, text in sentences
+        )
         self._on_progress = on_progress
         self.error: Exception | None = None
 

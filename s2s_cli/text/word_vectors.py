@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from s2s_cli.errors import DataError
 from s2s_cli.text.corpus import bare_lines
-from s2s_cli.text.tokenizer import JOINER, SPECIAL_TOKENS
-
-WORD_START = "\u2581"  # SentencePiece's mark for the white space before a word
+from s2s_cli.text.marks import JOINER, WORD_START
+from s2s_cli.text.tokenizer import SPECIAL_TOKENS
 
 # Reasons to skip a line, as they continue "3 lines".
 NOT_UTF8 = "whose word is not UTF-8"

@@ -28,9 +28,16 @@ from s2s_cli.text.corpus import (
     validation_pairs,
 )
 from s2s_cli.text.filters import Filters, describe_left_out
+from s2s_cli.text.holdout import held_out, held_out_below
 from s2s_cli.text.lexicon import Lexicon, learn_lexicon
 from s2s_cli.text.store import STORE_FORMAT, TokenStore, build_store, open_store
-from s2s_cli.text.tokenizer import Tokenizer, Tokenizers, learn
+from s2s_cli.text.tokenizer import (
+    Tokenizer,
+    Tokenizers,
+    learn,
+    learn_shared,
+    normalization_rule,
+)
 from s2s_cli.training.events import (
     DataReady,
     PreparationEvent,
@@ -78,22 +85,24 @@ def prepare(
 def _prepare_tokenizers(
     run: Run, config: ResolvedConfig, threads: int
 ) -> Generator[PreparationEvent, None, Tokenizers]:
-    shared = config.tokenizer.shared
-    paths = {
-        side: run.tokenizer_file(side, shared)
-        for side in (("shared",) if shared else ("source", "target"))
-    }
+    paths = {side: run.tokenizer_file(side) for side in ("source", "target")}
+    type_ = config.tokenizer.type
+    if config.tokenizer.shared:
+        if all(path.is_file() for path in paths.values()):
+            return Tokenizers.load(paths["source"], paths["target"], type_)
+        learn_both = functools.partial(_learn_shared, config, paths, threads)
+        both = yield from _with_progress("vocabulary", config.data.train, learn_both)
+        yield TokenizerLearned("shared", both.source.vocab_size)
+        return both
     found = {}
     for side, path in paths.items():
         if path.is_file():
-            found[side] = Tokenizer.load(path, config.tokenizer.type)
+            found[side] = Tokenizer.load(path, type_)
             continue
-        stage = "vocabulary" if shared else f"{side} vocabulary"
         learn_side = functools.partial(_learn_side, config, side, path, threads)
+        stage = f"{side} vocabulary"
         found[side] = yield from _with_progress(stage, config.data.train, learn_side)
         yield TokenizerLearned(side, found[side].vocab_size)
-    if shared:
-        return Tokenizers(found["shared"], found["shared"])
     return Tokenizers(found["source"], found["target"])
 
 
@@ -105,15 +114,36 @@ def _learn_side(
     read: BytesRead,
     check: _Cancel,
 ) -> Tokenizer:
-    seed = config.training.seed
     return learn(
-        sentences(training_pairs(config.data, seed, read), side),
+        (text for _, text in sentences(_training_pairs(config, read), side)),
         config.tokenizer,
         path,
-        seed=seed,
+        side=side,
+        seed=config.training.seed,
         threads=threads,
         on_progress=check,
     )
+
+
+def _learn_shared(
+    config: ResolvedConfig,
+    paths: dict[str, Path],
+    threads: int,
+    read: BytesRead,
+    check: _Cancel,
+) -> Tokenizers:
+    return learn_shared(
+        sentences(_training_pairs(config, read)),
+        config.tokenizer,
+        paths,
+        seed=config.training.seed,
+        threads=threads,
+        on_progress=check,
+    )
+
+
+def _training_pairs(config: ResolvedConfig, read: BytesRead) -> Iterator[Pair]:
+    return training_pairs(config.data, held_out(config), read)
 
 
 def _prepare_store(
@@ -144,13 +174,13 @@ def _prepare_store(
 
 def _pairs(config: ResolvedConfig, split: str, read: BytesRead) -> Iterator[Pair]:
     if split == "train":
-        return training_pairs(config.data, config.training.seed, read)
-    return validation_pairs(config.data, config.training.seed, read)
+        return _training_pairs(config, read)
+    return validation_pairs(config.data, held_out(config), config.training.seed, read)
 
 
 def _files(data: Data, split: str) -> list[Files]:
     """The corpora that the pairs of a split are read from."""
-    if split == "train" or data.validation is None or data.validation.fraction is not None:
+    if split == "train" or data.validation is None or data.validation.is_held_out:
         return list(data.train)
     return [data.validation]
 
@@ -177,8 +207,9 @@ def store_key(config: ResolvedConfig, tokenizers: Tokenizers, split: str) -> str
     }
     if config.model.longest_sentence is not None:
         made_from["longest_sentence"] = config.model.longest_sentence
-    if data.validation is not None and data.validation.fraction is not None:
-        made_from["held_out"] = [seed, data.validation.fraction]
+    if data.validation is not None and data.validation.is_held_out:
+        rule = normalization_rule(config.tokenizer, "source")
+        made_from["held_out"] = [seed, held_out_below(config), rule]
     if split == "validation" and data.validation is not None:
         made_from["sampled"] = [seed, data.validation.max_pairs]
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
@@ -186,10 +217,12 @@ def store_key(config: ResolvedConfig, tokenizers: Tokenizers, split: str) -> str
 
 def _require_pairs(store: TokenStore, data: Data, split: str) -> None:
     if store.counts.read == 0:
-        fraction = data.validation and data.validation.fraction
+        assert data.validation is not None
+        setting = "fraction" if data.validation.fraction is not None else "pairs"
         raise DataError(
-            f"data.validation.fraction is {fraction}, which leaves no sentence pair for {_NAMES[split]}.",
-            "Choose another fraction, or name files to validate on.",
+            f"data.validation.{setting} is {getattr(data.validation, setting)}, which leaves no"
+            f" sentence pair for {_NAMES[split]}.",
+            "Choose another number (or `pairs: 1` for very few pairs), or name files to validate on.",
         )
     if len(store) == 0:
         raise DataError(

@@ -22,6 +22,7 @@ from s2s_cli.runs.run import Run, step_of
 from s2s_cli.runtime.hardware import available_memory
 from s2s_cli.runtime.precision import resolve_decoding_precision, resolve_training_precision
 from s2s_cli.text.corpus import fingerprint, sentences, training_pairs
+from s2s_cli.text.holdout import held_out_below
 from s2s_cli.text.plan import PLAN_VERSION
 from s2s_cli.text.scripts import bleu_tokenizer
 
@@ -79,7 +80,12 @@ def resolve_for_run(
     """
     if latest is None:
         versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-        resolved = Resolved(files=list(files), versions=versions, plan_version=PLAN_VERSION)
+        resolved = Resolved(
+            files=list(files),
+            versions=versions,
+            held_out_below=held_out_below(config),
+            plan_version=PLAN_VERSION,
+        )
         found = resolve_config(config, choose(config), resolved, run.families)
         run.create(found)
         return Resolution(found)
@@ -113,8 +119,9 @@ def choose(config: Config) -> dict[str, Any]:
     training, chosen = config.training, dict[str, Any]()
     chosen["training.precision"] = resolve_training_precision(training.precision)
     if training.bleu_tokenizer == "auto":
-        pairs = training_pairs(config.data, training.seed, skip_problems=True)
-        chosen["training.bleu_tokenizer"] = bleu_tokenizer(sentences(pairs, "target"))
+        pairs = training_pairs(config.data, None, skip_problems=True)
+        targets = (text for _, text in sentences(pairs, "target"))
+        chosen["training.bleu_tokenizer"] = bleu_tokenizer(targets)
     if training.batch_tokens == "auto":
         chosen["training.batch_tokens"] = fitting_batch_tokens(config, available_memory())
     if training.schedule.name == "cosine":

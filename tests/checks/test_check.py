@@ -90,12 +90,13 @@ def test_pairs_are_judged_as_training_judges_them(dirty, tmp_path):
 
     loaded, learned = load_config(config), []
     for side in ("source", "target"):
-        text = sentences(training_pairs(loaded.data, 1), side)
-        learned.append(learn(text, loaded.tokenizer, tmp_path / side, seed=1, threads=1))
+        text = [text for _, text in sentences(training_pairs(loaded.data, None), side)]
+        path = tmp_path / f"{side}.model"
+        learned.append(learn(text, loaded.tokenizer, path, side=side, seed=1, threads=1))
     store = build_store(
         tmp_path / "store",
         "key",
-        training_pairs(loaded.data, 1),
+        training_pairs(loaded.data, None),
         Tokenizers(*learned),
         filters=Filters.from_settings(loaded.data, loaded.model),
         threads=1,

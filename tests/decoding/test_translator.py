@@ -56,7 +56,7 @@ def seq2seq(trained) -> Seq2Seq:
 @pytest.fixture(scope="module")
 def tokenizers(trained) -> Tokenizers:
     run = Run(trained)
-    source, target = (run.tokenizer_file(side, False) for side in ("source", "target"))
+    source, target = (run.tokenizer_file(side) for side in ("source", "target"))
     return Tokenizers.load(source, target, run.config().tokenizer.type)
 
 

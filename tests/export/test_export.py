@@ -78,7 +78,7 @@ def test_an_export_holds_its_model_the_tokenizers_and_how_to_use_them(trained, a
     common = {"s2s-export.yaml", "source.model", "target.model"}
     names = {kind: {path.name for path in folder.iterdir()} for kind, folder in artefacts.items()}
     models = {"training.keras", "encoder.keras", "decoder.keras"}
-    assert names["keras"] == common | models | {"translate.py", "splitting.py"}
+    assert names["keras"] == common | models | {"translate.py", "marks.py", "splitting.py"}
     assert names["saved_model"] == common | {"saved_model"}
     for kind, folder in artefacts.items():
         assert (folder / "source.model").read_bytes() == (
@@ -125,7 +125,7 @@ def test_a_saved_model_searches_with_the_beam_of_the_run(trained, tmp_path):
     run.write_config(config.model_copy(update={"decoding": decoding}))
     output, result = export(run, "saved_model", None)
     assert output == run.export("saved_model") and result.sentences == 24
-    source, target = (run.tokenizer_file(side, False) for side in ("source", "target"))
+    source, target = (run.tokenizer_file(side) for side in ("source", "target"))
     tokenizers = Tokenizers.load(source, target, config.tokenizer.type)
     (ids,) = tokenizers.source.encode(["7 0 3 3"])
     ((expected, _),) = Translator.from_run(run).search([ids])

@@ -43,7 +43,7 @@ def main() -> None:
         (run.root / folder).mkdir(parents=True)
     _write_config(run)
     checkpoint = run.checkpoint(7)
-    vocabulary_file = run.tokenizer_file("source", True)
+    vocabulary_file = run.tokenizer_file("source")
     learn(
         ["a b c d e"],
         TokenizerConfig(type="char", vocab_size=30),
@@ -88,7 +88,7 @@ def main() -> None:
         Lexicon.load(run.lexicon_file, 9, 9)
 
     def vocabulary(data: bytes) -> None:
-        path = run.tokenizer_file("target", False)
+        path = run.tokenizer_file("target")
         path.write_bytes(data)
         tokenizer = Tokenizer.load(path, "char")
         tokenizer.decode(tokenizer.encode(["a b"]))

@@ -161,6 +161,6 @@ def test_translating_with_a_vocabulary_of_another_run_is_refused(run):
 
     config, checkpoint = run.config(), run.find_checkpoint("best")
     load_tokenizers(run, config, checkpoint)
-    shutil.copy(run.tokenizer_file("target", False), run.tokenizer_file("source", False))
+    shutil.copy(run.tokenizer_file("target"), run.tokenizer_file("source"))
     with pytest.raises(RunError, match="tokenizer"):
         load_tokenizers(run, config, checkpoint)

@@ -1,14 +1,14 @@
 import gzip
 import os
 import random
-import sys
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from text_cases import property_test
 
-from s2s_cli.config.schema import Corpus, Data, Files, Validation
+from s2s_cli.config.schema import Config, Corpus, Data, Files, Validation
 from s2s_cli.errors import DataError
 from s2s_cli.text.corpus import (
     BytesRead,
@@ -23,6 +23,7 @@ from s2s_cli.text.corpus import (
     training_pairs,
     validation_pairs,
 )
+from s2s_cli.text.holdout import held_out
 
 
 def test_tsv_and_parallel_files_compressed_or_not_give_the_same_pairs(tmp_path):
@@ -177,25 +178,44 @@ def test_the_size_of_files_that_are_missing_is_not_known(tmp_path):
     assert total_bytes([Files(tsv=str(tmp_path / "none"))]) is None
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such paths")
-def test_a_pipe_can_be_read_with_progress():
-    reading, writing = os.pipe()
-    os.write(writing, b"a\tb\n")
-    os.close(writing)
-    with os.fdopen(reading):
-        files = Files(tsv=f"/dev/fd/{reading}")
-        assert list(read_pairs(files, progress=BytesRead())) == [Pair("a", "b")]
+def holding_out(path, seed: int = 1, **validation):
+    """The data, and which sources are held out."""
+    settings = {"train": {"tsv": str(path)}, "validation": validation}
+    config = Config.model_validate({"data": settings, "training": {"seed": seed}})
+    return config.data, held_out(config)
 
 
 def test_a_fraction_holds_out_all_pairs_of_a_source_and_every_pair_is_on_one_side(tmp_path):
     pairs = [f"source {i % 150}\ttarget {i}" for i in range(600)]
     (tmp_path / "a.tsv").write_text("\n".join(pairs))
-    data = Data(train=[Corpus(tsv=str(tmp_path / "a.tsv"))], validation=Validation(fraction=0.2))
-    train, held_out = list(training_pairs(data, seed=1)), list(validation_pairs(data, seed=1))
-    assert len(train) + len(held_out) == 600
-    assert not {pair.source for pair in train} & {pair.source for pair in held_out}
-    assert 0.1 < len(held_out) / 600 < 0.3
-    assert held_out != list(validation_pairs(data, seed=2))
+    data, is_out = holding_out(tmp_path / "a.tsv", fraction=0.2)
+    train, out = list(training_pairs(data, is_out)), list(validation_pairs(data, is_out, 1))
+    assert len(train) + len(out) == 600
+    assert not {pair.source for pair in train} & {pair.source for pair in out}
+    assert 0.1 < len(out) / 600 < 0.3
+    _, other = holding_out(tmp_path / "a.tsv", seed=2, fraction=0.2)
+    assert out != list(validation_pairs(data, other, 2))
+
+
+@pytest.mark.parametrize("number", [1, 7, 20, 599])
+def test_a_number_of_pairs_holds_out_as_many_and_whole_sources(tmp_path, number):
+    pairs = [f"source {i % 150}\ttarget {i}" for i in range(600)]
+    (tmp_path / "a.tsv").write_text("\n".join(pairs))
+    data, is_out = holding_out(tmp_path / "a.tsv", pairs=number)
+    train, out = list(training_pairs(data, is_out)), list(validation_pairs(data, is_out, 1))
+    assert number <= len(out) < number + 4 and len(train) + len(out) == 600
+    assert not {pair.source for pair in train} & {pair.source for pair in out}
+
+
+def test_sources_that_are_the_same_to_the_tokenizer_are_on_one_side(tmp_path):
+    forms = ("Ein Haus {}", "ein  haus {}", "EIN HAUS {}", "ein haus\u3000{}", "\uff45in haus {}")
+    (tmp_path / "a.tsv").write_text(
+        "".join(f"{form.format(i)}\ttarget {i}\n" for i in range(100) for form in forms)
+    )
+    settings = {"train": {"tsv": str(tmp_path / "a.tsv")}, "validation": {"pairs": 50}}
+    config = Config.model_validate({"data": settings, "tokenizer": {"lowercase": True}})
+    out = [pair.target for pair in validation_pairs(config.data, held_out(config), 1)]
+    assert len(out) == 50 and set(Counter(out).values()) == {len(forms)}
 
 
 def test_max_pairs_takes_a_sample_from_the_whole_file(tmp_path):
@@ -204,7 +224,7 @@ def test_max_pairs_takes_a_sample_from_the_whole_file(tmp_path):
         train=[Corpus(tsv=str(tmp_path / "a.tsv"))],
         validation=Validation(tsv=str(tmp_path / "a.tsv"), max_pairs=50),
     )
-    sources = [pair.source for pair in validation_pairs(data, seed=1)]
+    sources = [pair.source for pair in validation_pairs(data, None, 1)]
     assert len(sources) == 50 and sources == sorted(sources)
     assert sources[0] < "s100" and sources[-1] > "s400"
 

@@ -1,6 +1,7 @@
 import itertools
 import re
 import string
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from text_cases import property_test
 
 from s2s_cli.config.schema import Tokenizer as TokenizerConfig
 from s2s_cli.errors import DataError, RunError
+from s2s_cli.text.marks import escape, separate_punctuation, unescape
 from s2s_cli.text.tokenizer import (
     BOS,
     EOS,
@@ -17,7 +19,7 @@ from s2s_cli.text.tokenizer import (
     Tokenizers,
     _explained,
     learn,
-    separate_punctuation,
+    learn_shared,
 )
 
 SENTENCES = [
@@ -30,9 +32,9 @@ SIZES = {"unigram": 40, "bpe": 60, "word": 100, "char": 100}
 ALPHABET = string.ascii_letters + string.digits + ".,!?-'äöüßéŁж字"
 
 
-def learn_in(folder, sentences=SENTENCES, **settings) -> Tokenizer:
+def learn_in(folder, sentences=SENTENCES, *, side="source", **settings) -> Tokenizer:
     config = TokenizerConfig(**{"type": "char", "vocab_size": 100, **settings})
-    return learn(sentences, config, folder / "t.model", seed=1, threads=1)
+    return learn(sentences, config, folder / "t.model", side=side, seed=1, threads=1)
 
 
 @pytest.mark.parametrize("type_", SIZES)
@@ -54,9 +56,61 @@ def test_words_are_separated_from_punctuation(tmp_path):
     assert {"▁dog", "▁go", "▁⁀,"} <= set(tokenizer.tokens())
 
 
-def test_case_is_folded_if_set(tmp_path):
-    tokenizer = learn_in(tmp_path, lowercase=True)
-    assert tokenizer.decode(tokenizer.encode(["The DOG"])) == ["the dog"]
+def test_the_case_of_the_source_is_folded_if_set(tmp_path):
+    source = learn_in(tmp_path, lowercase=True)
+    assert source.decode(source.encode(["The DOG"])) == ["the dog"]
+    target = learn_in(tmp_path, lowercase=True, side="target")
+    assert target.decode(target.encode(["The dog"])) == ["The dog"]
+
+
+# One sentence a script: with ligatures, joiners, vowel signs and marks that normalization changes.
+SCRIPTS = {
+    "Chinese": "我们在湖边，看书。「你好！」",
+    "Japanese": "ガラスのコップで、お茶を飲みます。ｶﾅ",
+    "Thai": "เขาไปทำงานที่น้ำตก",
+    "Hindi": "वह हिन्दी में क़िताब पढ़ती है।",
+    "Arabic": "الكتابُ على الطاولة؟ ﷺ",
+    "Persian": "می‌خواهم کتاب‌ها را ببینم",
+    "Hebrew": "הַסֵּפֶר עַל הַשֻּׁלְחָן",
+    "Korean": "책이 책상 위에 있다.",
+    "Greek": "Το βιβλίο είναι στο τραπέζι; «ναι»",
+    "Cyrillic": "Книга лежит на столе — №5.",
+    "emoji": "👩‍👩‍👧‍👦 🏳️‍🌈 ok 👍🏽",
+    "marks": "a ▁ b ▂ c ⁀ d ▂1 ½ … ² ﬁ ⁠x",
+}
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("type_", SIZES)
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_target_of_any_script_comes_back_as_it_is(tmp_path, script, type_, form):
+    text = unicodedata.normalize(form, SCRIPTS[script])
+    size = {"unigram": 8, "bpe": 300}.get(type_, 300)
+    if type_ in ("unigram", "bpe"):
+        size = 4 + len(set(escape(text))) + 3
+    target = learn_in(tmp_path, [text] * 5, type=type_, vocab_size=size, side="target")
+    assert target.decode(target.encode([text])) == [" ".join(text.split(" "))]
+
+
+def test_a_shared_vocabulary_has_the_same_ids_and_a_rule_for_each_side(tmp_path):
+    paths = {side: tmp_path / f"{side}.model" for side in ("source", "target")}
+    config = TokenizerConfig(type="char", vocab_size=100, lowercase=True)
+    sentences = [("source", "Wait… ½"), ("target", "Warte… ½")] * 3
+    both = learn_shared(sentences, config, paths, seed=1, threads=1)
+    assert both.source.tokens() == both.target.tokens()
+    assert both.source.fingerprint != both.target.fingerprint
+    (source,), (target,) = (t.encode(["Wait… ½"]) for t in (both.source, both.target))
+    assert both.source.decode([source]) == ["wait... 1⁄2"]
+    assert both.target.decode([target]) == ["Wait… ½"]
+    assert Tokenizers.load(*paths.values(), "char").target.encode(["Wait… ½"]) == [target]
+
+
+@property_test
+@given(text=st.text(st.sampled_from("ab \u2581\u2582\u2040012")))
+def test_marks_in_text_are_escaped_reversibly(text):
+    escaped = escape(text)
+    assert unescape(escaped) == text
+    assert not {"\u2581", "\u2040"} & set(escaped)
 
 
 def test_a_vocabulary_that_the_sentences_do_not_support_is_refused_with_the_right_size(tmp_path):

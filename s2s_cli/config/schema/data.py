@@ -45,25 +45,37 @@ class Corpus(Files):
 
 
 class Validation(Files):
-    """Sentence pairs that are never trained on: files, or a fraction of the training pairs."""
+    """Sentence pairs that are never trained on: files, or some of the training pairs."""
 
     fraction: Annotated[Annotated[float, Field(gt=0.0, lt=1.0)] | None, OnResume.NEW_RUN] = None
-    """Share of the training pairs to hold out. A hash of (seed, source sentence) selects them, so
-    that no source sentence is both trained on and held out."""
+    """Share of the training pairs to hold out. A hash of (seed, normalized source sentence) selects
+    them, so that no source sentence is both trained on and held out."""
+    pairs: Annotated[Count | None, OnResume.NEW_RUN] = None
+    """The same as a number: at least so many pairs, those of the sources with the smallest hashes."""
     max_pairs: Count = 2000
     """Largest number of pairs that a validation scores. Further held-out pairs are not used."""
 
     @model_validator(mode="after")
     def _files_or_fraction(self) -> Validation:
-        if self.fraction is None and not self.paths:
+        if self.fraction is not None and self.pairs is not None:
+            raise MisfitError(("", "needs `fraction` or `pairs`, not both"))
+        if not self.is_held_out and not self.paths:
             raise MisfitError(
-                ("", "needs `fraction: 0.05`, `tsv: FILE`, or `source:` and `target:`")
+                (
+                    "",
+                    "needs `fraction: 0.05`, `pairs: 500`, `tsv: FILE`, or `source:` and `target:`",
+                )
             )
-        if self.fraction is None:
+        if not self.is_held_out:
             self._require_one_kind()
         elif self.paths:
-            raise MisfitError(("", "needs files or `fraction`, not both"))
+            raise MisfitError(("", "needs files, or `fraction` or `pairs`, not both"))
         return self
+
+    @property
+    def is_held_out(self) -> bool:
+        """Whether the pairs are some of the training pairs."""
+        return self.fraction is not None or self.pairs is not None
 
 
 class Data(Section):

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from s2s_cli.config.schema.section import Section
 
-RUN_FORMAT = 2
+RUN_FORMAT = 3
 """Number of the format of run directories that this version writes and reads."""
 
 
@@ -32,6 +32,8 @@ class Resolved(Section):
     """The corpora and word vectors, with a fingerprint of their content."""
     versions: dict[str, str]
     """Versions of the packages that results may depend on."""
+    held_out_below: int | None = None
+    """Where `validation.pairs` holds out sources: those with a smaller hash."""
     plan_version: int
     """Number of the algorithm that plans the batches of an epoch."""
     forced: list[str] = Field(default_factory=list)

@@ -21,9 +21,12 @@ class Tokenizer(Section):
     shared: bool = True
     """Use one vocabulary for both sides, learned from both."""
     normalization: Literal["nmt_nfkc", "nfkc", "identity"] = "nmt_nfkc"
-    """SentencePiece's rule for Unicode normalization."""
+    """SentencePiece's rule for Unicode normalization of the source."""
+    target_normalization: Literal["nmt_nfkc", "nfkc", "identity"] = "identity"
+    """The same for the target. With identity, translations are written as the training targets are;
+    the other rules also change what scores count, such as `…`, `½` and letters of Thai and Persian."""
     lowercase: bool = False
-    """Lowercase both sides. Translations are then lowercase too."""
+    """Lowercase the source."""
     character_coverage: Annotated[float, Field(gt=0.9, le=1.0)] = 1.0
     """Share of the characters of the corpus that get a token of their own. 0.9995 suits Chinese
     and Japanese."""
