@@ -35,7 +35,7 @@ def init(
     ] = ARCHITECTURES[0],
 ) -> None:
     """Write a commented starter config for a pair of files."""
-    from s2s_cli.config.starter import starter_config
+    from s2s_cli.config.starter import starter_config, what_to_expect
     from s2s_cli.files import write_text
 
     if architecture not in ARCHITECTURES:
@@ -48,6 +48,9 @@ def init(
     folder = output.resolve().parent
     files = (_relative(source, folder), _relative(target, folder))
     write_text(output, starter_config(*files, pairs, architecture))
+    expectation = what_to_expect(pairs)
+    if expectation is not None:
+        console.say(expectation)
     console.say(f"wrote {output}. Next:")
     console.next_commands(["s2s", "train", str(output)])
 

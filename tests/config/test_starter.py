@@ -3,21 +3,23 @@
 import pytest
 
 from s2s_cli.config.load import load_config
-from s2s_cli.config.starter import starter_config
+from s2s_cli.config.starter import starter_config, what_to_expect
 
 
 @pytest.mark.parametrize("architecture", ["lstm", "gru", "transformer"])
 @pytest.mark.parametrize(
-    ("pairs", "tokenizer", "vocab_size", "fraction"),
+    ("pairs", "tokenizer", "vocab_size", "held_out"),
     [
-        (1, "char", 2000, 0.05),
-        (2_000, "bpe", 2000, 0.05),
-        (100_000, "bpe", 8000, 0.01),
-        (10_000_000, "bpe", 8000, 0.001),
+        (1, "char", 2000, None),
+        (2, "char", 2000, 1),
+        (30, "char", 2000, 1),
+        (2_000, "bpe", 2000, 100),
+        (100_000, "bpe", 8000, 1000),
+        (10_000_000, "bpe", 8000, 1000),
     ],
 )
 def test_the_starter_config_is_valid_and_suits_the_number_of_pairs(
-    tmp_path, pairs, tokenizer, vocab_size, fraction, architecture
+    tmp_path, pairs, tokenizer, vocab_size, held_out, architecture
 ):
     text = starter_config('a "b".en', "ä: #1.de", pairs, architecture)
     assert (
@@ -32,4 +34,14 @@ def test_the_starter_config_is_valid_and_suits_the_number_of_pairs(
         str(tmp_path / "ä: #1.de"),
     )
     assert (config.tokenizer.type, config.tokenizer.vocab_size) == (tokenizer, vocab_size)
-    assert config.data.validation and config.data.validation.fraction == fraction
+    assert (config.data.validation and config.data.validation.pairs) == held_out
+    training = config.training
+    assert 1000 <= training.max_steps <= 100_000
+    assert training.schedule.warmup_steps * 8 <= training.max_steps
+    assert training.validation_steps * 10 <= training.max_steps
+
+
+def test_few_pairs_get_a_word_on_what_they_can_give():
+    assert what_to_expect(10_000) is None
+    assert what_to_expect(1).startswith("1 pair is enough to try the program")
+    assert what_to_expect(9_999).startswith("9,999 pairs are enough to try the program")
