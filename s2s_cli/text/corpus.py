@@ -1,4 +1,4 @@
-"""Corpus files become rows, and rows become sentence pairs: TSV, parallel files, and .gz of both.
+"""Corpus files become rows, and rows become sentence pairs: TSV and parallel files, packed or not.
 
 `read_rows` is the only reader of corpora. Training takes its pairs and stops at the first
 problem (`read_pairs`); `s2s check` goes on and counts every problem.
@@ -7,20 +7,19 @@ problem (`read_pairs`); `s2s check` goes on and counts every problem.
 from __future__ import annotations
 
 import codecs
-import gzip
 import hashlib
 import heapq
 import math
 import os
 import stat
 import sys
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
 
 from s2s_cli.config.schema import Data, Files
 from s2s_cli.errors import DataError
+from s2s_cli.text.packed import DAMAGES, NotTextError, lines_of
 
 # Lines between two updates of a BytesRead.
 _LINES_PER_UPDATE = 1 << 10
@@ -318,7 +317,7 @@ def _bad_weight(place: str, column: str) -> Problem:
 
 
 def read_lines(path: str) -> Iterator[str]:
-    """The lines of a UTF-8 file without line ends, decompressed if it ends in .gz; `-` is stdin.
+    """The lines of a UTF-8 file without line ends, unpacked; `-` is stdin.
 
     Raises CorpusError, with file and line, for what cannot be read.
     """
@@ -366,22 +365,22 @@ def _decode(raw: bytes, path: str, number: int, problems: list[Problem]) -> str:
 
 
 def raw_lines(path: str, progress: BytesRead | None = None) -> Iterator[bytes]:
-    """The lines of a file with their ends, decompressed if it ends in .gz; `-` is stdin.
+    """The lines of a file with their ends, unpacked; `-` is stdin.
 
     Raises CorpusError for what cannot be read.
     """
     number = 0
     try:
         with _opened(path) as file:
-            lines: Iterable[bytes] = file
-            if path.endswith(".gz"):
-                lines = cast(BinaryIO, gzip.GzipFile(fileobj=file))
+            lines = lines_of(file, path)
             for line in progress.follow(lines, file) if progress else lines:
                 number += 1
                 yield line
     except FileNotFoundError:
         raise _missing(path) from None
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except NotTextError as error:
+        raise Problem(UNREADABLE, path, error.message, error.hint).error() from None
+    except DAMAGES as error:
         message = f"cannot be read after line {number}: {error}."
         raise Problem(UNREADABLE, path, message).error() from None
 

@@ -1,0 +1,109 @@
+"""Reads the lines of a file by its content, whatever its name: plain, or packed by gzip, xz, bzip2 or
+Zstandard. What is no text is named, with the command that makes it text."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import shlex
+import zlib
+from collections.abc import Callable, Iterable
+from typing import BinaryIO, cast
+
+from s2s_cli.errors import pip_install_hint
+
+# Bytes at the start of a file by which it is judged.
+START = 4096
+
+# What a damaged file raises while it is read.
+DAMAGES = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
+
+
+class NotTextError(Exception):
+    """A file that does not hold lines of UTF-8; the message continues its name."""
+
+    def __init__(self, message: str, hint: str):
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+def lines_of(file: BinaryIO, path: str) -> Iterable[bytes]:
+    """The lines of an open file, unpacked. Raises NotTextError.
+
+    `file` is buffered; `path` names it in hints.
+    """
+    start = _peek(file)
+    for magic, unpack in _UNPACKERS.items():
+        if start.startswith(magic):
+            unpacked = cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, unpack(file))))
+            _require_text(_peek(unpacked), path)
+            return unpacked
+    _require_text(start, path)
+    return file
+
+
+def _peek(file: BinaryIO) -> bytes:
+    return cast(io.BufferedReader, file).peek(START)[:START]
+
+
+def _zstandard(file: BinaryIO) -> object:
+    try:
+        import zstandard
+    except ImportError:
+        raise NotTextError(
+            "it is packed by Zstandard, and the package zstandard is not installed.",
+            pip_install_hint("zstd"),
+        ) from None
+    return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+
+
+_UNPACKERS: dict[bytes, Callable[[BinaryIO], object]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    b"BZh": bz2.BZ2File,
+    b"\x28\xb5\x2f\xfd": _zstandard,
+}
+
+# The longer of two marks with the same beginning comes first.
+_ENCODINGS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+_CONTAINERS = {
+    b"PK\x03\x04": ("a zip archive", "unzip {}"),
+    b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "7z x {}"),
+    b"Rar!": ("a rar archive", "unrar x {}"),
+    b"%PDF": ("a PDF", "pdftotext {}"),
+    b"PAR1": ("a Parquet file", None),
+}
+
+
+def _require_text(start: bytes, path: str) -> None:
+    """Raises NotTextError where the bytes at the start of a file are not those of UTF-8 text."""
+    name = shlex.quote(path)
+    for mark, encoding in _ENCODINGS.items():
+        if start.startswith(mark):
+            raise _not_utf8(encoding, name)
+    for magic, (what, command) in _CONTAINERS.items():
+        if start.startswith(magic):
+            hint = (
+                f"Unpack it with `{command.format(name)}`." if command else "Convert it to a TSV."
+            )
+            raise NotTextError(f"it is {what}, not text.", hint)
+    zeros = start.count(0)
+    if zeros > max(3, len(start) // 5):
+        # Text in Latin letters is every second byte a zero in UTF-16.
+        is_little = start[1::2].count(0) > zeros // 2
+        raise _not_utf8("UTF-16LE" if is_little else "UTF-16BE", name)
+
+
+def _not_utf8(encoding: str, name: str) -> NotTextError:
+    return NotTextError(
+        f"it is {encoding}, not UTF-8.",
+        f"Convert it with `iconv -f {encoding} -t UTF-8 {name} > NEW`.",
+    )
