@@ -104,6 +104,7 @@ def tiny_settings(corpus: Path, architecture: str = "lstm") -> dict:
         "training": {
             "max_steps": 12,
             "batch_size": 24,
+            "bleu_tokenizer": "13a",
             "precision": "float32",
             "optimizer": {"learning_rate": 0.01},
             "validation_steps": 6,

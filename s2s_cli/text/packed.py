@@ -11,7 +11,7 @@ import lzma
 import shlex
 import zlib
 from collections.abc import Callable, Iterable
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from s2s_cli.errors import pip_install_hint
 
@@ -57,7 +57,38 @@ def _zstandard(file: BinaryIO) -> object:
             "it is packed by Zstandard, and the package zstandard is not installed.",
             pip_install_hint("zstd"),
         ) from None
-    return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+    return _ZstandardReader(file, zstandard.ZstdDecompressor().decompressobj)
+
+
+class _ZstandardReader(io.RawIOBase):
+    """The unpacked bytes of frames of Zstandard; EOFError where the last one is not whole.
+
+    The package's own reader takes a file that ends too early for one that ends.
+    """
+
+    def __init__(self, file: BinaryIO, new_frame: Callable[[], Any]):
+        self._file, self._new_frame = file, new_frame
+        self._frame, self._left = new_frame(), b""
+        self._is_inside = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._left:
+            packed = self._frame.unused_data if self._frame.eof else b""
+            if self._frame.eof:
+                self._frame, self._is_inside = self._new_frame(), False
+            packed = packed or self._file.read(1 << 16)
+            if not packed:
+                if self._is_inside:
+                    raise EOFError("the packed file ends too early")
+                return 0
+            self._is_inside = True
+            self._left = self._frame.decompress(packed)
+        taken = min(len(buffer), len(self._left))
+        buffer[:taken], self._left = self._left[:taken], self._left[taken:]
+        return taken
 
 
 _UNPACKERS: dict[bytes, Callable[[BinaryIO], object]] = {

@@ -38,13 +38,17 @@ def split_source(ids: Sequence[int], tokens: Sequence[str], size: int) -> list[S
 
 def _cut(ids: Sequence[int], tokens: Sequence[str], start: int, end: int) -> int:
     """Where the part from `start` on ends: at `end`, or in the half before it."""
-    places = range(end, start + (end - start) // 2, -1)
-    ranked = [(_rank(tokens[ids[place - 1]], tokens[ids[place]]), place) for place in places]
-    return max(ranked)[1]
+
+    def rank(place: int) -> tuple[int, int]:
+        # A closing quotation mark may stand behind the end of the sentence.
+        before = "".join(tokens[index] for index in ids[max(start, place - 3) : place])
+        return _rank(before, tokens[ids[place]]), place
+
+    return max(range(end, start + (end - start) // 2, -1), key=rank)
 
 
 def _rank(before: str, after: str) -> int:
-    """How good a place to cut is between two tokens, 0 to 2."""
+    """How good a place to cut is between some text and a token, 0 to 2."""
     before = before.rstrip(CLOSING) or before
     is_word = after.startswith("\u2581")  # which stands for the white space before a word
     is_unspaced_text = is_unspaced(after[0])

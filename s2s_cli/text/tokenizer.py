@@ -137,7 +137,7 @@ def normalizer(config: TokenizerConfig, side: str) -> Callable[[str], str]:
         escape_whitespaces=False,
         remove_extra_whitespaces=True,
     )
-    return rule.normalize  # type: ignore[no-any-return]
+    return rule.normalize
 
 
 def learn(

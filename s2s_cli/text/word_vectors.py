@@ -121,7 +121,8 @@ def _name(fields: Sequence[bytes], size: int) -> tuple[str, str | None]:
 
 def _vector(values: Sequence[bytes], place: str, name: str) -> NDArray[np.float32]:
     try:
-        vector = np.array([float(value) for value in values], np.float32)
+        with np.errstate(over="ignore"):  # which gives an infinity
+            vector = np.array([float(value) for value in values]).astype(np.float32)
     except ValueError:
         raise DataError(f"{place}: the vector of {name!r} does not consist of numbers.") from None
     if not np.isfinite(vector).all():

@@ -89,7 +89,7 @@ def resolved(tmp_path, settings):
 def test_the_config_of_a_run_is_read_back_and_begins_with_its_format(tmp_path, resolved):
     path = tmp_path / "config.yaml"
     path.write_text(dump_config(resolved))
-    assert path.read_text().startswith("format: 2\n")
+    assert path.read_text().startswith("format: 3\n")
     assert load_resolved(path) == resolved
     with pytest.raises(ConfigError, match="unknown key `format`"):
         load_config(path)
@@ -98,8 +98,8 @@ def test_the_config_of_a_run_is_read_back_and_begins_with_its_format(tmp_path, r
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("format: 2\n", "", "format 1 of an earlier version of s2s; this version reads format 2."),
-        ("format: 2\n", "format: 3\n", "format 3 of a later version of s2s; this version reads"),
+        ("format: 3\n", "", "format 1 of an earlier version of s2s; this version reads format 3."),
+        ("format: 3\n", "format: 4\n", "format 4 of a later version of s2s; this version reads"),
     ],
 )
 def test_a_run_of_another_format_is_refused_with_one_sentence(tmp_path, resolved, old, new, words):

@@ -53,7 +53,7 @@ def test_the_config_of_a_run_is_read_back_as_it_was_written(tmp_path, settings):
     run.create(resolved)
     assert run.config() == resolved
     written = yaml.safe_load(run.config_file.read_text())
-    assert next(iter(written)) == "format" and written["format"] == 2
+    assert next(iter(written)) == "format" and written["format"] == 3
     assert written["resolved"] == {
         "requested": {
             "training.precision": "auto",
@@ -62,6 +62,7 @@ def test_the_config_of_a_run_is_read_back_as_it_was_written(tmp_path, settings):
         },
         "files": [{"key": "data.train.0.source", "path": "/a", "sha256": "0"}],
         "versions": {"keras": "3"},
+        "held_out_below": None,
         "plan_version": 2,
         "forced": [],
     }
@@ -97,19 +98,19 @@ def test_an_edited_config_is_refused(tmp_path, settings):
 
 @pytest.mark.parametrize(
     ("line", "found"),
-    [("", "1 of an earlier"), ("format: 1\n", "1 of an earlier"), ("format: 3\n", "3 of a later")],
+    [("", "1 of an earlier"), ("format: 2\n", "2 of an earlier"), ("format: 4\n", "4 of a later")],
 )
 def test_a_run_of_another_format_is_refused_with_one_sentence(tmp_path, settings, line, found):
     _, resolved = make_resolved(settings, tmp_path)
     run = Run(tmp_path / "run")
     run.create(resolved)
     text = run.config_file.read_text()
-    run.config_file.write_text(text.replace("format: 2\n", line))
+    run.config_file.write_text(text.replace("format: 3\n", line))
     with pytest.raises(RunError) as caught:
         run.config()
     assert caught.value.message == (
         f"{run.config_file}: this run has format {found} version of s2s; this version reads"
-        " format 2."
+        " format 3."
     )
 
 

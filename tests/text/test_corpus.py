@@ -181,7 +181,8 @@ def test_the_size_of_files_that_are_missing_is_not_known(tmp_path):
 def holding_out(path, seed: int = 1, **validation):
     """The data, and which sources are held out."""
     settings = {"train": {"tsv": str(path)}, "validation": validation}
-    config = Config.model_validate({"data": settings, "training": {"seed": seed}})
+    model = {"architecture": "lstm"}
+    config = Config.model_validate({"data": settings, "model": model, "training": {"seed": seed}})
     return config.data, held_out(config)
 
 
@@ -213,7 +214,9 @@ def test_sources_that_are_the_same_to_the_tokenizer_are_on_one_side(tmp_path):
         "".join(f"{form.format(i)}\ttarget {i}\n" for i in range(100) for form in forms)
     )
     settings = {"train": {"tsv": str(tmp_path / "a.tsv")}, "validation": {"pairs": 50}}
-    config = Config.model_validate({"data": settings, "tokenizer": {"lowercase": True}})
+    config = Config.model_validate(
+        {"data": settings, "model": {"architecture": "lstm"}, "tokenizer": {"lowercase": True}}
+    )
     out = [pair.target for pair in validation_pairs(config.data, held_out(config), 1)]
     assert len(out) == 50 and set(Counter(out).values()) == {len(forms)}
 

@@ -52,6 +52,7 @@ def test_a_packed_file_that_ends_too_early_is_refused_with_the_line(tmp_path, pa
         (b"PK\x03\x04...", "it is a zip archive, not text.", "Unpack it with `unzip '"),
         (b"PAR1...", "it is a Parquet file, not text.", "Convert it to a TSV."),
     ],
+    ids=["UTF-16", "UTF-32", "UTF-16LE", "UTF-16BE", "packed UTF-16BE", "zip", "Parquet"],
 )
 def test_what_is_no_text_is_named_with_the_command_that_makes_it_text(
     tmp_path, content, what, hint
