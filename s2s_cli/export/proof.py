@@ -130,7 +130,7 @@ def _run_in_fresh_process(
     answer = folder / ".proof.json"
     program = _BEGINNING + runner + _END
     process = subprocess.run(
-        [sys.executable, "-I", "-c", program, str(folder), str(answer)],
+        [sys.executable, "-IB", "-c", program, str(folder), str(answer)],
         input=json.dumps(list(sources)),
         capture_output=True,
         text=True,

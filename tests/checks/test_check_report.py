@@ -53,9 +53,10 @@ def test_the_report_and_its_json_go_to_stdout_with_the_exit_code(dirty):
         "used": 37,
         "left_out": {"empty_side": 2},
         "source_tokens": 290,
-        "target_tokens": 683,
+        "target_tokens": 687,
         "source_unknown": 0,
         "target_unknown": 0,
+        "weight": 37.0,
     }
     assert [finding["kind"] for finding in report["findings"]] == [
         "invalid_utf8",

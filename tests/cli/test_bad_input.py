@@ -58,7 +58,7 @@ def _no_lexicon(folder, corpus, trained):
 def _older_format(folder, corpus, trained):
     shutil.copytree(trained, folder / "run")
     config = folder / "run" / "config.yaml"
-    config.write_text(config.read_text().replace("format: 2\n", ""))
+    config.write_text(config.read_text().replace("format: 3\n", ""))
     return "translate", folder / "run", "1 2"
 
 

@@ -49,7 +49,7 @@ def artefacts(trained, tmp_path_factory) -> dict[str, Path]:
 def run_without_s2s(program: str, stdin: str = "") -> str:
     """What a Python program writes that cannot import s2s_cli."""
     process = subprocess.run(
-        [sys.executable, "-I", "-c", WITHOUT_S2S + program],
+        [sys.executable, "-IB", "-c", WITHOUT_S2S + program],
         input=stdin,
         capture_output=True,
         encoding="utf-8",

@@ -523,13 +523,13 @@ def test_word_vectors_are_read_once_and_may_change_or_vanish_afterwards(train, t
 def test_a_run_of_an_earlier_format_is_refused_with_one_sentence(train, tmp_path):
     train("training.max_steps=1")
     run = Run(tmp_path / "run")
-    text = run.config_file.read_text().replace("format: 2\n", "")
+    text = run.config_file.read_text().replace("format: 3\n", "")
     run.config_file.write_text(text)
     checkpoint = run.find_checkpoint("latest")
     (checkpoint / "model.safetensors").rename(checkpoint / "model.weights.h5")
     expected = (
         f"{run.config_file}: this run has format 1 of an earlier version of s2s; this version"
-        " reads format 2."
+        " reads format 3."
     )
     for use in (train, run.config):
         with pytest.raises(RunError) as caught:
