@@ -12,7 +12,7 @@ COVERAGE := --cov --cov-report term
 
 help:
 	@echo "make demo       install, train the quickstart (dates, two minutes), translate, export"
-	@echo "make test       install what the tests need and run every test; ten to thirteen minutes"
+	@echo "make test       install what the tests need and run every test; about ten minutes"
 	@echo "make test-fast  only the tests that train nothing and start no process; a minute"
 	@echo "make check      lint and types"
 	@echo "make docs       generate docs/settings.md and docs/commands.md from the program"
