@@ -40,6 +40,7 @@ KINDS = (
     SHIFT := Kind("shift", "shifted alignment", "used, with wrong translations", True),
     Kind(corpus.INVALID_UTF8, "line that is not UTF-8", STOPS, True),
     Kind(corpus.MISSING_COLUMN, "line without a tab", STOPS, True),
+    Kind(corpus.OTHER_COLUMNS, "columns without sentences", STOPS, True),
     Kind(corpus.BAD_WEIGHT, "third column that is not a weight", STOPS, True),
     NO_TOKENIZER := Kind("no_tokenizer", "vocabulary that cannot be learned", STOPS, True),
     NO_VECTORS := Kind("no_vectors", "word vectors that cannot be used", STOPS, True),
@@ -68,6 +69,11 @@ KINDS = (
     ),
     CONTROL := Kind("control", "control or zero-width character", USED),
     TAB_INSIDE := Kind("tab_inside", "tab inside a line", USED),
+    QUOTED_CELL := Kind(
+        "quoted_cell",
+        "cell in quotes of a spreadsheet",
+        "used with its quotes; save it without them",
+    ),
     SPECIAL_TOKEN := Kind(
         "special_token", "text like a special token", "used; never read as the token"
     ),

@@ -28,6 +28,8 @@ CONTROL = re.compile(
     "[\x00-\x08\x0a-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069"
     "\ufeff\ufff9-\ufffb]"
 )
+# A cell as spreadsheets write it: in quotes, with the quotes in it doubled.
+QUOTED = re.compile(r'"(?:[^"]|"")*""(?:[^"]|"")*"')
 # What "surrogateescape" makes of bytes that are not UTF-8.
 NOT_UTF8 = re.compile("[\udc80-\udcff]")
 SPECIAL = "<s>|</s>|<pad>|<unk>|\u2581"
@@ -87,7 +89,8 @@ class LineInspector:
     def _add_problem(self, split: str, problem: Problem) -> None:
         kind = KIND_BY_NAME[problem.kind]
         if problem.text is None:
-            self._collector.add_message(split, kind, problem.place, problem.message)
+            message = f"{problem.message} {problem.hint}".strip()
+            self._collector.add_message(split, kind, problem.place, message)
             return
         bad_byte = NOT_UTF8.search(problem.text) if problem.kind == INVALID_UTF8 else None
         at = bad_byte.start() if bad_byte else 0
@@ -108,6 +111,8 @@ class LineInspector:
             self._collector.add(split, findings.TAB_INSIDE, place, text, at=text.index("\t"))
         if NOT_UTF8.search(text):
             return
+        if is_tsv and any(map(QUOTED.fullmatch, text.split("\t"))):
+            self._collector.add(split, findings.QUOTED_CELL, place, text)
         for kind, pattern in (
             (findings.CONTROL, CONTROL),
             (findings.SPECIAL_TOKEN, self._special),

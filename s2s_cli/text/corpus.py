@@ -9,11 +9,13 @@ from __future__ import annotations
 import codecs
 import hashlib
 import heapq
+import itertools
 import math
 import os
+import shlex
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import BinaryIO, NamedTuple
 
@@ -41,6 +43,10 @@ NO_PAIRS = "no_pairs"
 INVALID_UTF8 = "invalid_utf8"
 MISSING_COLUMN = "missing_column"
 BAD_WEIGHT = "bad_weight"
+OTHER_COLUMNS = "other_columns"
+
+# Lines of a TSV by which its columns are judged, and the share of them that decides.
+_COLUMN_SAMPLE, _MOST = 200, 0.9
 
 
 class Problem(NamedTuple):
@@ -262,7 +268,13 @@ def unequal_lengths(source: str, source_lines: int, target: str, target_lines: i
 
 def _tsv_rows(files: Files, index: int, progress: BytesRead | None) -> Iterator[Row]:
     assert files.tsv is not None
-    for number, raw in enumerate(raw_lines(files.tsv, progress), start=1):
+    lines = raw_lines(files.tsv, progress)
+    first = list(itertools.islice(lines, _COLUMN_SAMPLE))
+    problem = _other_columns(files.tsv, first)
+    if problem is not None:
+        yield Row(1, (), None, (problem,))
+        return
+    for number, raw in enumerate(itertools.chain(first, lines), start=1):
         problems: list[Problem] = []
         line = _decode(raw, files.tsv, number, problems)
         columns = line.split("\t")
@@ -282,6 +294,42 @@ def _tsv_rows(files: Files, index: int, progress: BytesRead | None) -> Iterator[
         else:
             pair = Pair(columns[0].strip(), columns[1].strip(), weight, index)
             yield Row(number, (raw,), pair)
+
+
+def _other_columns(path: str, lines: Sequence[bytes]) -> Problem | None:
+    """The problem of a TSV that has numbers in its first or second column, and text further right."""
+    rows = [line.decode("utf-8", "replace").split("\t") for line in lines if line.strip()]
+    width = min(map(len, rows), default=0)
+    if width < 3:
+        return None
+
+    def mostly(is_kind: Callable[[str], bool], column: int) -> bool:
+        return sum(is_kind(row[column]) for row in rows) >= _MOST * len(rows)
+
+    numbers = [column for column in range(width) if mostly(_is_number, column)]
+    texts = [column for column in range(width) if mostly(_has_letters, column)]
+    if len(texts) < 2 or not {0, 1} & set(numbers) or texts[1] < 2:
+        return None
+    source, target = texts[0] + 1, texts[1] + 1
+    return Problem(
+        OTHER_COLUMNS,
+        path,
+        f"column {1 if 0 in numbers else 2} holds numbers; the sentences seem to be in columns"
+        f" {source} and {target}.",
+        f"Write these to a file of their own: `cut -f{source},{target} {shlex.quote(path)} > NEW`.",
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _has_letters(text: str) -> bool:
+    return not _is_number(text) and any(character.isalpha() for character in text)
 
 
 def parse_weight(text: str) -> float | None:

@@ -28,6 +28,8 @@ SPECIAL_TOKENS = 4
 MANY_UNKNOWN = 0.02
 # A vocabulary of a million tokens takes some twenty million bytes.
 MAX_BYTES = 1 << 28
+# Bytes; SentencePiece would leave lines of more than 4,192 out of the vocabulary in silence.
+LONGEST_LINE = 1 << 30
 # Sentences between two reports of progress.
 REPORT_EVERY = 10_000
 
@@ -212,6 +214,7 @@ def _train(
             character_coverage=config.character_coverage,
             normalization_rule_name="identity",
             input_sentence_size=config.input_sentence_size,
+            max_sentence_length=LONGEST_LINE,
             shuffle_input_sentence=True,
             num_threads=threads,
             pad_id=PAD,

@@ -149,7 +149,8 @@ def test_unequal_files_fail_and_so_does_a_missing_one(dirty):
     (dirty.folder / "b").unlink()
     report, found = dirty.report(dirty.folder / "c.yaml")
     assert not report.passes and list(found) == ["unreadable"]
-    assert found["unreadable"][1] == [("b", "there is no such file.")]
+    message = "there is no such file. Check the path; one in a config is relative to the config."
+    assert found["unreadable"][1] == [("b", message)]
 
 
 def test_a_damaged_archive_is_read_as_far_as_it_goes(dirty):
@@ -274,3 +275,18 @@ def test_word_vectors_are_read_as_training_would(dirty, content, kind, message, 
     ((count, [(place, text)]),) = found.values()
     assert (list(found), count, place) == ([kind], 1, "v.vec")
     assert message in text and report.passes == passes
+
+
+@pytest.mark.parametrize(
+    ("cell", "is_quoted"),
+    [
+        (b'"one ""two"""', True),
+        (b'"one"', False),
+        (b'""', False),
+        (b'he said "one" and "two"', False),
+        (b'"one" and "two"', False),
+    ],
+)
+def test_cells_that_a_spreadsheet_has_quoted_are_named(dirty, cell, is_quoted):
+    report, found = dirty.report(dirty.write_tsv(b"1 2\t" + cell))
+    assert ("quoted_cell" in found) == is_quoted and report.passes

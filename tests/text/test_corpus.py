@@ -57,6 +57,35 @@ def test_training_stops_at_the_first_problem_and_names_its_line(tmp_path, conten
     assert message in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{i}\tA bird {i}.\t{i}7\tEin Vogel {i}.", "column 1 holds numbers; the sentences seem to be"
+         " in columns 2 and 4."),
+        ("1.0{i}\tA bird.\tEin Vogel.", "column 1 holds numbers; the sentences seem to be in columns"
+         " 2 and 3."),
+        ("A bird.\t{i}\tEin Vogel.", "column 2 holds numbers; the sentences seem to be in columns 1"
+         " and 3."),
+    ],
+)  # fmt: skip
+def test_numbers_where_sentences_belong_are_refused_with_where_these_are(tmp_path, line, message):
+    path = tmp_path / "a b.tsv"
+    path.write_text("".join(line.format(i=i) + "\n" for i in range(300)))
+    with pytest.raises(DataError) as caught:
+        list(read_pairs(Corpus(tsv=str(path), third_column="ignore")))
+    assert caught.value.message == f"{path}: {message}"
+    columns = "2,4" if "and 4" in message else "2,3" if "2 and 3" in message else "1,3"
+    assert caught.value.hint == (
+        f"Write these to a file of their own: `cut -f{columns} '{path}' > NEW`."
+    )
+
+
+@pytest.mark.parametrize("line", ["{i}\tone two", "{i}\tone\t0.5", "{i}\t{i}\t1", "a\tb\t1\tc\t9"])
+def test_numbers_may_be_sentences_and_weights(tmp_path, line):
+    (tmp_path / "a").write_text("".join(line.format(i=i) + "\n" for i in range(300)))
+    assert len(list(read_pairs(Corpus(tsv=str(tmp_path / "a"))))) == 300
+
+
 def test_what_is_read_several_times_must_be_a_regular_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     pipe = str(tmp_path / "pipe")

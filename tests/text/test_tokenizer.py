@@ -126,6 +126,11 @@ def test_a_reason_that_is_not_recognised_is_shown_as_it_is():
     assert "Internal: something new" in _explained("Internal: something new", None).message
 
 
+def test_long_lines_are_in_the_vocabulary_too(tmp_path):
+    tokenizer = learn_in(tmp_path, ["a b " * 5000 + "z"])
+    assert "z" in tokenizer.tokens()
+
+
 def test_the_vocabulary_can_be_read_beside_the_model(tmp_path):
     tokenizer = learn_in(tmp_path)
     lines = (tmp_path / "t.vocab").read_text(encoding="utf-8").split("\n")[:-1]
