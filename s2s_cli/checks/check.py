@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from s2s_cli.checks import findings
@@ -34,7 +34,8 @@ def check(config: Config, test: Files | None, *, threads: int) -> Report:
     """Reads every corpus of the config and a test set; reports problems instead of raising them."""
     data = config.data
     collector = Collector(_outcomes(config))
-    tokenizers = _learn_tokenizers(config, collector, threads)
+    is_held_out = held_out(config)
+    tokenizers = _learn_tokenizers(config, is_held_out, collector, threads)
     splits = {name: Split(name) for name in ("training", "validation", "test")}
     lines = LineInspector(collector, is_word_level=config.tokenizer.type == "word")
     inspector = PairInspector(
@@ -46,7 +47,7 @@ def check(config: Config, test: Files | None, *, threads: int) -> Report:
         SeenTexts(),
         {side: normalizer(config.tokenizer, side) for side in ("source", "target")},
     )
-    inspector.inspect(_training_pairs(config, lines, splits))
+    inspector.inspect(_training_pairs(config, is_held_out, lines, splits))
     others = [("validation", data.validation), ("test", test)]
     for name, files in others:
         if files is not None and files.paths:
@@ -117,19 +118,26 @@ def _outcomes(config: Config) -> dict[str, str]:
 
 
 def _training_pairs(
-    config: Config, lines: LineInspector, splits: dict[str, Split]
+    config: Config,
+    is_held_out: Callable[[str], bool] | None,
+    lines: LineInspector,
+    splits: dict[str, Split],
 ) -> Iterator[tuple[Split, PlacedPair]]:
     """The pairs of the training files; those that are held out are of validation."""
-    is_held_out = held_out(config)
     for index, corpus in enumerate(config.data.train):
         for placed in lines.pairs(corpus, "training", index):
             is_out = is_held_out is not None and is_held_out(placed.pair.source)
             yield splits["validation" if is_out else "training"], placed
 
 
-def _learn_tokenizers(config: Config, collector: Collector, threads: int) -> Tokenizers | None:
+def _learn_tokenizers(
+    config: Config,
+    is_held_out: Callable[[str], bool] | None,
+    collector: Collector,
+    threads: int,
+) -> Tokenizers | None:
     """The tokenizers that training would learn, from the pairs that can be read."""
-    seed, is_held_out = config.training.seed, held_out(config)
+    seed = config.training.seed
 
     def read(side: str | None) -> Iterator[tuple[str, str]]:
         return sentences(training_pairs(config.data, is_held_out, skip_problems=True), side)

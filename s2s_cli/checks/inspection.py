@@ -14,6 +14,7 @@ from s2s_cli.checks.alignment import ShiftDetector
 from s2s_cli.checks.findings import KIND_BY_NAME, Collector, Kind, Split
 from s2s_cli.checks.repeats import SeenTexts
 from s2s_cli.config.schema import Files
+from s2s_cli.text.chunks import chunks
 from s2s_cli.text.corpus import INVALID_UTF8, Pair, Problem, Row, bare_line, read_rows
 from s2s_cli.text.filters import TOO_LONG, Filters
 from s2s_cli.text.marks import JOINER
@@ -156,8 +157,7 @@ class PairInspector:
 
     def inspect(self, pairs: Iterable[tuple[Split, PlacedPair]]) -> None:
         """Inspects pairs, each with its split, and counts them there."""
-        remaining = iter(pairs)
-        while chunk := list(itertools.islice(remaining, CHUNK)):
+        for chunk in chunks(pairs, CHUNK):
             by_split: dict[str, list[PlacedPair]] = {}
             splits = {split.name: split for split, _ in chunk}
             for split, placed in chunk:

@@ -1,23 +1,15 @@
-"""Sentences in chunks that are translated together: of a file, and of a pipe as they arrive."""
+"""Sentences of a pipe, in chunks that are translated together, as they arrive."""
 
 from __future__ import annotations
 
-import itertools
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 # Seconds to wait for more lines after the first of a chunk: a program that writes several lines
 # does so within this time.
 PAUSE = 0.02
-
-
-def chunks(sentences: Iterable[str], size: int) -> Iterator[list[str]]:
-    """The sentences in lists of `size`; the last may be shorter."""
-    remaining = iter(sentences)
-    while chunk := list(itertools.islice(remaining, size)):
-        yield chunk
 
 
 def arrived_chunks(sentences: Iterator[str], size: int) -> Iterator[list[str]]:

@@ -83,10 +83,11 @@ def translate(
     decoding = override_decoding(directory.config(), **(overrides or {}))
     directory.find_checkpoint(checkpoint)
     start_tensorflow(threads)
-    from s2s_cli.cli.arrivals import arrived_chunks, chunks
+    from s2s_cli.cli.arrivals import arrived_chunks
     from s2s_cli.cli.output import InputWarnings, Layout, line_count, read_sentences
     from s2s_cli.decoding.translator import CHUNK, Translator
     from s2s_cli.files import output
+    from s2s_cli.text.chunks import chunks
 
     translator = Translator.from_run(directory, checkpoint, decoding)
     layout = Layout(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, pairwise
@@ -23,6 +22,7 @@ from s2s_cli.runs.checkpoint import checksums, read_weights, require_size
 from s2s_cli.runs.run import Run
 from s2s_cli.runtime.precision import resolve_decoding_precision
 from s2s_cli.runtime.start import inter_op_threads
+from s2s_cli.text.chunks import chunks
 from s2s_cli.text.lexicon import Lexicon
 from s2s_cli.text.padding import source_ids
 from s2s_cli.text.splitting import split_source
@@ -122,8 +122,7 @@ class Translator:
 
         Memory is bounded by the chunk, so an endless iterable will do. Raises MemoryError.
         """
-        remaining = iter(sentences)
-        while some := list(itertools.islice(remaining, chunk)):
+        for some in chunks(sentences, chunk):
             yield from self.n_best(some, on_batch)
 
     def n_best(

@@ -21,6 +21,7 @@ from typing import BinaryIO, NamedTuple
 
 from s2s_cli.config.schema import Data, Files
 from s2s_cli.errors import DataError
+from s2s_cli.text.columns import misplaced_sentences
 from s2s_cli.text.packed import DAMAGES, NotTextError, lines_of
 
 # Lines between two updates of a BytesRead.
@@ -45,8 +46,8 @@ MISSING_COLUMN = "missing_column"
 BAD_WEIGHT = "bad_weight"
 OTHER_COLUMNS = "other_columns"
 
-# Lines of a TSV by which its columns are judged, and the share of them that decides.
-_COLUMN_SAMPLE, _MOST = 200, 0.9
+# Lines of a TSV by which its columns are judged.
+_COLUMN_SAMPLE = 200
 
 
 class Problem(NamedTuple):
@@ -297,39 +298,18 @@ def _tsv_rows(files: Files, index: int, progress: BytesRead | None) -> Iterator[
 
 
 def _other_columns(path: str, lines: Sequence[bytes]) -> Problem | None:
-    """The problem of a TSV that has numbers in its first or second column, and text further right."""
-    rows = [line.decode("utf-8", "replace").split("\t") for line in lines if line.strip()]
-    width = min(map(len, rows), default=0)
-    if width < 3:
+    """The problem of a TSV whose sentences are not in its first two columns."""
+    found = misplaced_sentences(lines)
+    if found is None:
         return None
-
-    def mostly(is_kind: Callable[[str], bool], column: int) -> bool:
-        return sum(is_kind(row[column]) for row in rows) >= _MOST * len(rows)
-
-    numbers = [column for column in range(width) if mostly(_is_number, column)]
-    texts = [column for column in range(width) if mostly(_has_letters, column)]
-    if len(texts) < 2 or not {0, 1} & set(numbers) or texts[1] < 2:
-        return None
-    source, target = texts[0] + 1, texts[1] + 1
     return Problem(
         OTHER_COLUMNS,
         path,
-        f"column {1 if 0 in numbers else 2} holds numbers; the sentences seem to be in columns"
-        f" {source} and {target}.",
-        f"Write these to a file of their own: `cut -f{source},{target} {shlex.quote(path)} > NEW`.",
+        f"column {found.numbers} holds numbers; the sentences seem to be in columns"
+        f" {found.source} and {found.target}.",
+        "Write these to a file of their own:"
+        f" `cut -f{found.source},{found.target} {shlex.quote(path)} > NEW`.",
     )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _has_letters(text: str) -> bool:
-    return not _is_number(text) and any(character.isalpha() for character in text)
 
 
 def parse_weight(text: str) -> float | None:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2s_cli.files import replace_folder, sha256, write_text
+from s2s_cli.text.chunks import chunks
 from s2s_cli.text.corpus import Pair
 from s2s_cli.text.filters import Counts, Filters
 from s2s_cli.text.padding import FlatRows
@@ -181,7 +182,7 @@ def build_store(
         return list(zip(chunk, sources, targets, strict=True))
 
     with _Writer(unfinished, dtypes) as writer:
-        for encoded in _map_in_threads(encode, _chunks(pairs), threads):
+        for encoded in _map_in_threads(encode, chunks(pairs, CHUNK), threads):
             used = []
             for pair, source, target in encoded:
                 reason = filters.reason(pair, len(source), len(target))
@@ -202,12 +203,6 @@ def build_store(
     write_text(unfinished / "store.json", json.dumps(description) + "\n")
     replace_folder(unfinished, folder)
     return _map_files(folder, description)
-
-
-def _chunks(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
-    remaining = iter(pairs)
-    while chunk := list(itertools.islice(remaining, CHUNK)):
-        yield chunk
 
 
 def _map_in_threads(

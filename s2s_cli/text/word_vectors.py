@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2s_cli.errors import DataError
+from s2s_cli.text.columns import is_number
 from s2s_cli.text.corpus import bare_lines
 from s2s_cli.text.marks import JOINER, WORD_START
 from s2s_cli.text.tokenizer import SPECIAL_TOKENS
@@ -95,23 +96,15 @@ def _vector_lines(path: str, size: int) -> Iterator[tuple[int, list[bytes]]]:
 def _values_at_end(fields: Sequence[bytes]) -> int:
     """How many of the fields behind the first are numbers, counted from the end."""
     count = 0
-    while count < len(fields) - 1 and _is_number(fields[-1 - count]):
+    while count < len(fields) - 1 and is_number(fields[-1 - count]):
         count += 1
     return count
-
-
-def _is_number(field: bytes) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
 
 
 def _name(fields: Sequence[bytes], size: int) -> tuple[str, str | None]:
     """The word of a line, and the reason to skip the line, if there is one."""
     words = fields[:-size]
-    if not words or (len(words) > 1 and all(map(_is_number, words[1:]))):
+    if not words or (len(words) > 1 and all(map(is_number, words[1:]))):
         return "", OTHER_LENGTH
     try:
         return b" ".join(words).decode("utf-8"), None

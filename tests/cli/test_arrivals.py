@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from s2s_cli.cli.arrivals import arrived_chunks, chunks
+from s2s_cli.cli.arrivals import arrived_chunks
+from s2s_cli.text.chunks import chunks
 
 
 def test_a_file_is_cut_into_chunks_of_one_size():

@@ -11,12 +11,12 @@ from conftest import s2s
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from s2s_cli.cli.arrivals import chunks
 from s2s_cli.cli.output import InputWarnings, Layout, read_sentences
 from s2s_cli.cli.translate import translated_lines
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.errors import S2SError
 from s2s_cli.runs.run import Run
+from s2s_cli.text.chunks import chunks
 
 pytestmark = pytest.mark.slow
 

@@ -33,7 +33,7 @@ class Resolved(Section):
     versions: dict[str, str]
     """Versions of the packages that results may depend on."""
     held_out_below: int | None = None
-    """Where `validation.pairs` holds out sources: those with a smaller hash."""
+    """Where training pairs are held out: those of the sources with a smaller hash."""
     plan_version: int
     """Number of the algorithm that plans the batches of an epoch."""
     forced: list[str] = Field(default_factory=list)
