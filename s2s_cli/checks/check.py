@@ -67,6 +67,7 @@ def check(config: Config, test: Files | None, *, threads: int) -> Report:
         tuple(splits[name] for name in names),
         found,
         passes=not any(finding.fails for finding in found),
+        read_as=dict(lines.reading.read_as),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from s2s_cli.text import corpus
+from s2s_cli.text import rows
 from s2s_cli.text.filters import BEYOND_POSITIONS, EMPTY_SIDE, IDENTICAL, TOO_LONG, UNEVEN, Reason
 
 MAX_EXAMPLES = 3
@@ -34,14 +34,15 @@ def _left_out(reason: Reason, outcome: str = LEFT_OUT) -> Kind:
 
 # In the order of the report: what fails comes first.
 KINDS = (
-    Kind(corpus.UNREADABLE, "file that cannot be read", STOPS, True),
-    NO_PAIRS := Kind(corpus.NO_PAIRS, "no sentence pair", STOPS, True),
-    Kind(corpus.UNEQUAL_LENGTHS, "files of unequal length", STOPS, True),
+    Kind(rows.UNREADABLE, "file that cannot be read", STOPS, True),
+    NO_PAIRS := Kind(rows.NO_PAIRS, "no sentence pair", STOPS, True),
+    Kind(rows.UNEQUAL_LENGTHS, "files of unequal length", STOPS, True),
     SHIFT := Kind("shift", "shifted alignment", "used, with wrong translations", True),
-    Kind(corpus.INVALID_UTF8, "line that is not UTF-8", STOPS, True),
-    Kind(corpus.MISSING_COLUMN, "line without a tab", STOPS, True),
-    Kind(corpus.OTHER_COLUMNS, "columns without sentences", STOPS, True),
-    Kind(corpus.BAD_WEIGHT, "third column that is not a weight", STOPS, True),
+    Kind(rows.INVALID_UTF8, "line that is not UTF-8", STOPS, True),
+    Kind(rows.MISSING_COLUMN, "row without its columns", STOPS, True),
+    Kind(rows.BAD_RECORD, "record that cannot be read", STOPS, True),
+    Kind(rows.OTHER_COLUMNS, "columns that do not hold the sentences", STOPS, True),
+    Kind(rows.BAD_WEIGHT, "weight that is not a number", STOPS, True),
     NO_TOKENIZER := Kind("no_tokenizer", "vocabulary that cannot be learned", STOPS, True),
     NO_VECTORS := Kind("no_vectors", "word vectors that cannot be used", STOPS, True),
     NO_WEIGHT := Kind("no_weight", "weights that are all 0", STOPS, True),
@@ -68,11 +69,12 @@ KINDS = (
         "normalized_target", "target that normalization changes", "used; translations have its form"
     ),
     CONTROL := Kind("control", "control or zero-width character", USED),
+    LINE_END_INSIDE := Kind("line_end_inside", "line end inside a text", "replaced by a space"),
     TAB_INSIDE := Kind("tab_inside", "tab inside a line", USED),
     QUOTED_CELL := Kind(
         "quoted_cell",
         "cell in quotes of a spreadsheet",
-        "used with its quotes; save it without them",
+        "used with its quotes; read it with `path:` and `quotes: true`",
     ),
     SPECIAL_TOKEN := Kind(
         "special_token", "text like a special token", "used; never read as the token"
@@ -133,6 +135,8 @@ class Report:
     splits: tuple[Split, ...]
     findings: tuple[Finding, ...]
     passes: bool
+    read_as: dict[str, str] = field(default_factory=dict)
+    """How each file was read whose content decided that, in words."""
 
 
 class Collector:

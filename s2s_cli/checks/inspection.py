@@ -15,9 +15,11 @@ from s2s_cli.checks.findings import KIND_BY_NAME, Collector, Kind, Split
 from s2s_cli.checks.repeats import SeenTexts
 from s2s_cli.config.schema import Files
 from s2s_cli.text.chunks import chunks
-from s2s_cli.text.corpus import INVALID_UTF8, Pair, Problem, Row, bare_line, read_rows
+from s2s_cli.text.corpus import read_rows
 from s2s_cli.text.filters import TOO_LONG, Filters
+from s2s_cli.text.lines import Reading, bare_line
 from s2s_cli.text.marks import JOINER
+from s2s_cli.text.rows import BAD_RECORD, INVALID_UTF8, Pair, Problem, Row, place_of
 from s2s_cli.text.tokenizer import UNK, Tokenizers
 
 CHUNK = 5_000
@@ -42,42 +44,40 @@ class PlacedPair(NamedTuple):
     pair: Pair
     files: Files
     number: int
+    unit: str = ""
 
     @property
     def source_place(self) -> str:
         """file:line of the source."""
-        return f"{_source_path(self.files)}:{self.number}"
+        return place_of(self.files.paths[0], self.number, self.unit)
 
     @property
     def target_place(self) -> str:
         """file:line of the target."""
-        return f"{_target_path(self.files)}:{self.number}"
+        return place_of(self.files.paths[-1], self.number, self.unit)
 
 
 class LineInspector:
     """Reports what is wrong with the lines of corpora, and returns their pairs."""
 
     def __init__(self, collector: Collector, *, is_word_level: bool):
+        self.reading = Reading()
         self._collector = collector
         self._special = re.compile(SPECIAL + (f"|{JOINER}" if is_word_level else ""))
 
     def pairs(self, files: Files, split: str, index: int = 0) -> Iterator[PlacedPair]:
         """Every pair of a corpus that can be read and has text."""
         shifts = ShiftDetector()
-        for row in read_rows(files, index):
-            for problem in row.problems:
-                self._add_problem(split, problem)
-            for raw, path in zip(row.raw, files.paths, strict=False):
-                self._inspect_line(raw, path, row.number, split, is_tsv=files.tsv is not None)
-            if row.raw and not files.tsv:
+        for row in read_rows(files, index, self.reading):
+            self._inspect_row(row, files, split)
+            if row.raw and files.source:
                 shifts.add(*_sides(row))
             if row.pair is None:
                 continue
             if row.pair.source or row.pair.target:
-                yield PlacedPair(row.pair, files, row.number)
+                yield PlacedPair(row.pair, files, row.number, row.unit)
             else:
-                place = f"{_source_path(files)}:{row.number}"
-                self._collector.add(split, findings.EMPTY_LINE, place, "")
+                self._collector.add(split, findings.EMPTY_LINE, row.place(files.paths[0]), "")
         for shift in shifts.shifts:
             if shift.offset:
                 self._collector.add_message(
@@ -87,9 +87,21 @@ class LineInspector:
                     f"from about here on, line i belongs to line i{shift.offset:+d} of {files.target}",
                 )
 
+    def _inspect_row(self, row: Row, files: Files, split: str) -> None:
+        for problem in row.problems:
+            self._add_problem(split, problem)
+        for raw, path in zip(row.raw, files.paths, strict=False):
+            self._inspect_line(raw, path, row.number, split, is_tsv=files.tsv is not None)
+        if row.pair is not None and not row.raw:
+            for text in row.pair[:2]:
+                self._inspect_text(text, row.place(files.paths[0]), split)
+        if row.pair is not None and row.line_ends:
+            place = row.place(files.paths[0])
+            self._collector.add(split, findings.LINE_END_INSIDE, place, *row.pair[:2])
+
     def _add_problem(self, split: str, problem: Problem) -> None:
         kind = KIND_BY_NAME[problem.kind]
-        if problem.text is None:
+        if problem.text is None or problem.kind == BAD_RECORD:
             message = f"{problem.message} {problem.hint}".strip()
             self._collector.add_message(split, kind, problem.place, message)
             return
@@ -114,6 +126,9 @@ class LineInspector:
             return
         if is_tsv and any(map(QUOTED.fullmatch, text.split("\t"))):
             self._collector.add(split, findings.QUOTED_CELL, place, text)
+        self._inspect_text(text, place, split)
+
+    def _inspect_text(self, text: str, place: str, split: str) -> None:
         for kind, pattern in (
             (findings.CONTROL, CONTROL),
             (findings.SPECIAL_TOKEN, self._special),
@@ -128,14 +143,6 @@ def _sides(row: Row) -> tuple[str, str]:
         return row.pair.source, row.pair.target
     source, target = (bare_line(raw, row.number).decode("utf-8", "replace") for raw in row.raw)
     return source.strip(), target.strip()
-
-
-def _source_path(files: Files) -> str:
-    return str(files.tsv or files.source)
-
-
-def _target_path(files: Files) -> str:
-    return str(files.tsv or files.target)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from s2s_cli.checks.findings import Example, Finding, Report, Split
 
 def report_lines(report: Report) -> Iterator[tuple[str, str | None]]:
     """Each line with its colour: the splits, the findings, the verdict."""
+    for path, how in report.read_as.items():
+        yield f"{_relative(path)} is read as {how}", None
     for split in report.splits:
         yield _split_line(split), None
     yield "", None
@@ -46,5 +48,8 @@ def _finding_line(finding: Finding, width: int) -> str:
 
 def _example(example: Example) -> str:
     """The place, from the working directory where it is inside, and the text."""
-    place = example.place.removeprefix(os.getcwd() + os.sep)
-    return f"{place}  {example.text}".rstrip()
+    return f"{_relative(example.place)}  {example.text}".rstrip()
+
+
+def _relative(path: str) -> str:
+    return path.removeprefix(os.getcwd() + os.sep)

@@ -57,7 +57,8 @@ def init(
 
 def _count_pairs(source: str, target: str) -> int:
     """The number of lines that both files have. Raises DataError where they are not parallel."""
-    from s2s_cli.text.corpus import read_lines, unequal_lengths
+    from s2s_cli.text.formats.parallel import unequal_lengths
+    from s2s_cli.text.lines import read_lines
 
     counts = []
     for path in (source, target):

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from s2s_cli.errors import DataError
-from s2s_cli.text.corpus import bare_lines, raw_lines
-from s2s_cli.text.lines import one_line
+from s2s_cli.text.lines import bare_lines, one_line, raw_lines
 
 if TYPE_CHECKING:
     from s2s_cli.decoding.translation import Translation

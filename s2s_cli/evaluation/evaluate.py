@@ -13,8 +13,8 @@ from s2s_cli.evaluation.metrics import Score, score_translations
 from s2s_cli.evaluation.records import TranslationRecord, write_record
 from s2s_cli.runs.run import Run, step_of
 from s2s_cli.text import scripts
-from s2s_cli.text.corpus import read_lines, unequal_lengths
-from s2s_cli.text.lines import one_line
+from s2s_cli.text.formats.parallel import unequal_lengths
+from s2s_cli.text.lines import one_line, read_lines
 
 
 @dataclass(frozen=True)

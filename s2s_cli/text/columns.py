@@ -17,9 +17,8 @@ class Misplaced(NamedTuple):
     target: int
 
 
-def misplaced_sentences(lines: Sequence[bytes]) -> Misplaced | None:
+def misplaced_sentences(rows: Sequence[Sequence[str]]) -> Misplaced | None:
     """Where the sentences are, if numbers are in the first or second column and text further right."""
-    rows = [line.decode("utf-8", "replace").split("\t") for line in lines if line.strip()]
     width = min(map(len, rows), default=0)
     if width < 3:
         return None

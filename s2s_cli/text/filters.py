@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from s2s_cli.config.schema import Data, ModelSettings
-from s2s_cli.text.corpus import Pair
+from s2s_cli.text.rows import Pair
 
 
 @dataclass(frozen=True)

@@ -35,17 +35,22 @@ def lines_of(file: BinaryIO, path: str) -> Iterable[bytes]:
 
     `file` is buffered; `path` names it in hints.
     """
-    start = _peek(file)
-    for magic, unpack in _UNPACKERS.items():
+    unpacked = unpack(file)
+    require_text(peek(unpacked), path)
+    return unpacked
+
+
+def unpack(file: BinaryIO) -> BinaryIO:
+    """The unpacked bytes of an open file, buffered: the file itself where it is not packed."""
+    start = peek(file)
+    for magic, unpacker in _UNPACKERS.items():
         if start.startswith(magic):
-            unpacked = cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, unpack(file))))
-            _require_text(_peek(unpacked), path)
-            return unpacked
-    _require_text(start, path)
+            return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, unpacker(file))))
     return file
 
 
-def _peek(file: BinaryIO) -> bytes:
+def peek(file: BinaryIO) -> bytes:
+    """The next bytes of a buffered file, START at most, which stay to be read."""
     return cast(io.BufferedReader, file).peek(START)[:START]
 
 
@@ -114,7 +119,7 @@ _CONTAINERS = {
 }
 
 
-def _require_text(start: bytes, path: str) -> None:
+def require_text(start: bytes, path: str) -> None:
     """Raises NotTextError where the bytes at the start of a file are not those of UTF-8 text."""
     name = shlex.quote(path)
     for mark, encoding in _ENCODINGS.items():
@@ -123,7 +128,7 @@ def _require_text(start: bytes, path: str) -> None:
     for magic, (what, command) in _CONTAINERS.items():
         if start.startswith(magic):
             hint = (
-                f"Unpack it with `{command.format(name)}`." if command else "Convert it to a TSV."
+                f"Unpack it with `{command.format(name)}`." if command else "Name it under `path:`."
             )
             raise NotTextError(f"it is {what}, not text.", hint)
     zeros = start.count(0)

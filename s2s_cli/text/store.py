@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from s2s_cli.files import replace_folder, sha256, write_text
 from s2s_cli.text.chunks import chunks
-from s2s_cli.text.corpus import Pair
 from s2s_cli.text.filters import Counts, Filters
 from s2s_cli.text.padding import FlatRows
+from s2s_cli.text.rows import Pair
 from s2s_cli.text.tokenizer import UNK, Tokenizers
 
 # Pairs that are encoded together.
@@ -31,7 +31,7 @@ CHUNK = 5_000
 # Offsets that are read at a time.
 BLOCK = 1 << 18
 # Part of every key: stores in another format are built again.
-STORE_FORMAT = 2
+STORE_FORMAT = 3
 
 # A pair, and the ids of its source and of its target.
 _EncodedPair = tuple[Pair, list[int], list[int]]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from s2s_cli.errors import DataError
 from s2s_cli.text.columns import is_number
-from s2s_cli.text.corpus import bare_lines
+from s2s_cli.text.lines import bare_lines
 from s2s_cli.text.marks import JOINER, WORD_START
 from s2s_cli.text.tokenizer import SPECIAL_TOKENS
 

@@ -19,17 +19,12 @@ from typing import Any, TypeVar
 from s2s_cli.config.schema import Data, Files, ResolvedConfig
 from s2s_cli.errors import DataError, RunError
 from s2s_cli.runs.run import Run
-from s2s_cli.text.corpus import (
-    BytesRead,
-    Pair,
-    sentences,
-    total_bytes,
-    training_pairs,
-    validation_pairs,
-)
+from s2s_cli.text.corpus import sentences, total_bytes, training_pairs, validation_pairs
 from s2s_cli.text.filters import Filters, describe_left_out
 from s2s_cli.text.holdout import held_out, held_out_below
 from s2s_cli.text.lexicon import Lexicon, learn_lexicon
+from s2s_cli.text.lines import Reading
+from s2s_cli.text.rows import Pair
 from s2s_cli.text.store import STORE_FORMAT, TokenStore, build_store, open_store
 from s2s_cli.text.tokenizer import (
     Tokenizer,
@@ -111,7 +106,7 @@ def _learn_side(
     side: str,
     path: Path,
     threads: int,
-    read: BytesRead,
+    read: Reading,
     check: _Cancel,
 ) -> Tokenizer:
     return learn(
@@ -129,7 +124,7 @@ def _learn_shared(
     config: ResolvedConfig,
     paths: dict[str, Path],
     threads: int,
-    read: BytesRead,
+    read: Reading,
     check: _Cancel,
 ) -> Tokenizers:
     return learn_shared(
@@ -142,7 +137,7 @@ def _learn_shared(
     )
 
 
-def _training_pairs(config: ResolvedConfig, read: BytesRead) -> Iterator[Pair]:
+def _training_pairs(config: ResolvedConfig, read: Reading) -> Iterator[Pair]:
     return training_pairs(config.data, held_out(config), read)
 
 
@@ -153,7 +148,7 @@ def _prepare_store(
     store = open_store(run.store(split), key)
     if store is None:
 
-        def build(read: BytesRead, check: _Cancel) -> TokenStore:
+        def build(read: Reading, check: _Cancel) -> TokenStore:
             return build_store(
                 run.store(split),
                 key,
@@ -172,7 +167,7 @@ def _prepare_store(
     return store
 
 
-def _pairs(config: ResolvedConfig, split: str, read: BytesRead) -> Iterator[Pair]:
+def _pairs(config: ResolvedConfig, split: str, read: Reading) -> Iterator[Pair]:
     if split == "train":
         return _training_pairs(config, read)
     return validation_pairs(config.data, held_out(config), config.training.seed, read)
@@ -201,7 +196,7 @@ def store_key(config: ResolvedConfig, tokenizers: Tokenizers, split: str) -> str
             for file in config.resolved.files
             if file.key.startswith(section)
         ],
-        "third_columns": [corpus.third_column for corpus in files],
+        "reading": [corpus.reading for corpus in files],
         "filters": [data.max_length, data.max_length_ratio, data.drop_identical],
         "tokenizers": [tokenizers.source.fingerprint, tokenizers.target.fingerprint],
     }
@@ -255,14 +250,14 @@ class _CancelledError(Exception):
 
 
 def _with_progress(
-    stage: str, files: Sequence[Files], work: Callable[[BytesRead, _Cancel], _Result]
+    stage: str, files: Sequence[Files], work: Callable[[Reading, _Cancel], _Result]
 ) -> Generator[PreparationEvent, None, _Result]:
     """Runs `work` in a thread and yields how much of the files it has read.
 
     `work` is given the counter to read with, and a function to call now and then, which ends
     the work once the generator is closed.
     """
-    read, closed = BytesRead(), Event()
+    read, closed = Reading(), Event()
     total = total_bytes(files)
 
     def check(_: int) -> None:

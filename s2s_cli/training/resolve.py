@@ -21,8 +21,9 @@ from s2s_cli.runs.resume import find_changes, require_resumable
 from s2s_cli.runs.run import Run, step_of
 from s2s_cli.runtime.hardware import available_memory
 from s2s_cli.runtime.precision import resolve_decoding_precision, resolve_training_precision
-from s2s_cli.text.corpus import fingerprint, sentences, training_pairs
+from s2s_cli.text.corpus import sentences, training_pairs
 from s2s_cli.text.holdout import held_out_below
+from s2s_cli.text.lines import fingerprint
 from s2s_cli.text.plan import PLAN_VERSION
 from s2s_cli.text.scripts import bleu_tokenizer
 

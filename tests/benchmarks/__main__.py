@@ -136,7 +136,7 @@ def _speed_cases(arguments: argparse.Namespace, folder: Path) -> Iterator[Case]:
 
 def _reference_cases(arguments: argparse.Namespace, folder: Path) -> Iterator[Case]:
     from benchmarks import cases, peers
-    from s2s_cli.text.corpus import read_lines
+    from s2s_cli.text.lines import read_lines
 
     if arguments.corpus:
         pairs = list(zip(*map(read_lines, arguments.corpus), strict=True))

@@ -99,8 +99,8 @@ def operations(
 def make_data(folder: Path, pairs: list[tuple[str, str]], tokenizer: dict[str, Any]) -> Path:
     """Writes a token store of these pairs, under one vocabulary for both sides."""
     from s2s_cli.config.schema import Tokenizer
-    from s2s_cli.text.corpus import Pair
     from s2s_cli.text.filters import Filters
+    from s2s_cli.text.rows import Pair
     from s2s_cli.text.store import build_store
     from s2s_cli.text.tokenizer import Tokenizers, learn
 

@@ -31,7 +31,7 @@ def measure(run: str, source: str, decoding: dict[str, Any]) -> dict:
     from s2s_cli.decoding.translator import Translator, load_tokenizers
     from s2s_cli.model.family import VocabSizes
     from s2s_cli.runs.run import Run
-    from s2s_cli.text.corpus import read_lines
+    from s2s_cli.text.lines import read_lines
 
     directory = Run(Path(run))
     config = directory.config()

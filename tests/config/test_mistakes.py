@@ -51,8 +51,8 @@ PAIRS = "data: {train: {tsv: a}}\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("data: {train: {source: a}}", "1: data.train needs `tsv: FILE`, or both"),
-        ("data: {train: [{tsv: a}, {source: a}]}", "1: data.train.1 needs `tsv: FILE`, or both"),
+        ("data: {train: {source: a}}", "1: data.train needs `path: FILE` or `tsv: FILE`, or both"),
+        ("data: {train: [{tsv: a}, {source: a}]}", "1: data.train.1 needs `path: FILE` or `tsv: FILE`"),
         (PAIRS + "model: {embedding: {shared: true}}\ntokenizer: {shared: false}",
          "2: model.embedding.shared needs tokenizer.shared: true"),
         (PAIRS + "model: {decoder: {attention: dot, units: 3}}",

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from text_cases import character_tokenizer, make_store, property_test
 
 from s2s_cli.text.batches import BATCH_SPEC, batches
-from s2s_cli.text.corpus import Pair
 from s2s_cli.text.plan import Plan, plan_epoch
+from s2s_cli.text.rows import Pair
 from s2s_cli.text.tokenizer import BOS, EOS
 
 

@@ -10,20 +10,10 @@ from text_cases import property_test
 
 from s2s_cli.config.schema import Config, Corpus, Data, Files, Validation
 from s2s_cli.errors import DataError
-from s2s_cli.text.corpus import (
-    BytesRead,
-    Pair,
-    bare_lines,
-    fingerprint,
-    parse_weight,
-    read_lines,
-    read_pairs,
-    read_rows,
-    total_bytes,
-    training_pairs,
-    validation_pairs,
-)
+from s2s_cli.text.corpus import read_pairs, read_rows, total_bytes, training_pairs, validation_pairs
 from s2s_cli.text.holdout import held_out
+from s2s_cli.text.lines import Reading, bare_lines, fingerprint, read_lines
+from s2s_cli.text.rows import Pair, parse_weight
 
 
 def test_tsv_and_parallel_files_compressed_or_not_give_the_same_pairs(tmp_path):
@@ -74,10 +64,8 @@ def test_numbers_where_sentences_belong_are_refused_with_where_these_are(tmp_pat
     with pytest.raises(DataError) as caught:
         list(read_pairs(Corpus(tsv=str(path), third_column="ignore")))
     assert caught.value.message == f"{path}: {message}"
-    columns = "2,4" if "and 4" in message else "2,3" if "2 and 3" in message else "1,3"
-    assert caught.value.hint == (
-        f"Write these to a file of their own: `cut -f{columns} '{path}' > NEW`."
-    )
+    columns = "2, 4" if "and 4" in message else "2, 3" if "2 and 3" in message else "1, 3"
+    assert caught.value.hint == f"Name them: `path: {path}` and `columns: [{columns}]`."
 
 
 @pytest.mark.parametrize("line", ["{i}\tone two", "{i}\tone\t0.5", "{i}\t{i}\t1", "a\tb\t1\tc\t9"])
@@ -197,8 +185,8 @@ def test_progress_counts_the_bytes_of_all_files_that_were_read(tmp_path, is_pack
         content = gzip.compress(content) if is_packed else content
         (tmp_path / f"{name}{suffix}").write_bytes(content)
     files = Files(source=str(tmp_path / f"a{suffix}"), target=str(tmp_path / f"b{suffix}"))
-    read = BytesRead()
-    seen = [read.done for _ in read_pairs(files, progress=read)]
+    read = Reading()
+    seen = [read.done for _ in read_pairs(files, reading=read)]
     assert seen == sorted(seen) and len(set(seen)) > 2
     assert read.done == total_bytes([files]) == sum(p.stat().st_size for p in tmp_path.iterdir())
 

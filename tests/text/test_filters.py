@@ -1,8 +1,8 @@
 import pytest
 
 from s2s_cli.config.schema import Corpus, Data
-from s2s_cli.text.corpus import Pair
 from s2s_cli.text.filters import REASONS, Filters, describe_left_out
+from s2s_cli.text.rows import Pair
 
 
 @pytest.mark.parametrize(

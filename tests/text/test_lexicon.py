@@ -6,9 +6,9 @@ import safetensors.numpy
 
 from s2s_cli.config.schema import Tokenizer as TokenizerConfig
 from s2s_cli.errors import RunError
-from s2s_cli.text.corpus import Pair
 from s2s_cli.text.filters import Filters
 from s2s_cli.text.lexicon import Lexicon, learn_lexicon
+from s2s_cli.text.rows import Pair
 from s2s_cli.text.store import build_store
 from s2s_cli.text.tokenizer import EOS, UNK, Tokenizers, learn
 

@@ -10,7 +10,9 @@ import zstandard
 
 from s2s_cli.config.schema import Corpus
 from s2s_cli.errors import DataError
-from s2s_cli.text.corpus import BytesRead, Pair, read_lines, read_pairs
+from s2s_cli.text.corpus import read_pairs
+from s2s_cli.text.lines import Reading, read_lines
+from s2s_cli.text.rows import Pair
 
 TEXT = "".join(f"one {i}\teins {i}\n" for i in range(5000)).encode()
 PACKED = {
@@ -28,8 +30,8 @@ PACKED = {
 def test_a_packed_file_gives_the_same_pairs_whatever_its_name(tmp_path, packing, name):
     path = tmp_path / name
     path.write_bytes(PACKED[packing])
-    progress = BytesRead()
-    pairs = list(read_pairs(Corpus(tsv=str(path)), progress=progress))
+    progress = Reading()
+    pairs = list(read_pairs(Corpus(tsv=str(path)), reading=progress))
     assert pairs == [Pair(f"one {i}", f"eins {i}") for i in range(5000)]
     assert progress.done == len(PACKED[packing])
 
@@ -50,7 +52,7 @@ def test_a_packed_file_that_ends_too_early_is_refused_with_the_line(tmp_path, pa
         ("a bird\tb\n".encode("utf-16-be"), "it is UTF-16BE, not UTF-8.", "iconv -f UTF-16BE"),
         (gzip.compress("a bird\tb\n".encode("utf-16-be")), "it is UTF-16BE, not", "iconv"),
         (b"PK\x03\x04...", "it is a zip archive, not text.", "Unpack it with `unzip '"),
-        (b"PAR1...", "it is a Parquet file, not text.", "Convert it to a TSV."),
+        (b"PAR1...", "it is a Parquet file, not text.", "Name it under `path:`."),
     ],
     ids=["UTF-16", "UTF-32", "UTF-16LE", "UTF-16BE", "packed UTF-16BE", "zip", "Parquet"],
 )

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from text_cases import character_tokenizer, make_store, random_pairs
 
-from s2s_cli.text.corpus import Pair
 from s2s_cli.text.filters import Counts
+from s2s_cli.text.rows import Pair
 from s2s_cli.text.store import RowArray, open_store
 
 

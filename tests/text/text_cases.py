@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import HealthCheck, settings
 
 from s2s_cli.config.schema import Tokenizer as TokenizerConfig
-from s2s_cli.text.corpus import Pair
 from s2s_cli.text.filters import Filters
+from s2s_cli.text.rows import Pair
 from s2s_cli.text.store import TokenStore, build_store
 from s2s_cli.text.tokenizer import Tokenizer, Tokenizers, learn
 

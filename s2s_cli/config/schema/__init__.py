@@ -11,7 +11,7 @@ from s2s_cli.config.schema.config import (
     config_type,
     resolved_config_type,
 )
-from s2s_cli.config.schema.data import Corpus, Data, Files, Validation
+from s2s_cli.config.schema.data import Corpus, Data, Files, FormatName, Validation
 from s2s_cli.config.schema.decoding import MAX_CANDIDATES, Decoding
 from s2s_cli.config.schema.model import (
     Embedding,
@@ -42,6 +42,7 @@ __all__ = [
     "Encoder",
     "FileFingerprint",
     "Files",
+    "FormatName",
     "Initializer",
     "InitializerName",
     "MisfitError",

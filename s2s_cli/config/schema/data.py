@@ -8,9 +8,11 @@ from pydantic import Field, model_validator
 
 from s2s_cli.config.schema.section import Count, FileName, MisfitError, OnResume, Positive, Section
 
+FormatName = Literal["tsv", "csv", "jsonl", "tmx", "parquet"]
+
 
 class Files(Section):
-    """Files of sentence pairs: `tsv`, or `source` and `target`; any of them may end in .gz."""
+    """Files of sentence pairs: `path`, `tsv`, or `source` and `target`; packed or not."""
 
     source: FileName | None = None
     """File with one source sentence a line."""
@@ -20,16 +22,66 @@ class Files(Section):
     """File with lines `source<TAB>target`, optionally with a third column."""
     third_column: Literal["weight", "ignore"] = "weight"
     """Meaning of the third column of `tsv`: the weight of the pair in the loss, or ignored."""
+    path: FileName | None = None
+    """File of pairs as TSV, CSV, JSON Lines, TMX or Parquet. The keys below say how it is read."""
+    format: FormatName | None = None
+    """Format of `path`; null: recognised by its content and the end of its name."""
+    columns: Annotated[list[Count | str], Field(min_length=2, max_length=2)] | None = None
+    """Columns of source and target in TSV, CSV or Parquet, by number from 1 or by name; in Parquet
+    `a.b` is a field in a column. null: those called source and target, or else 1 and 2."""
+    fields: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
+    """Names of source and target in JSON Lines; `a.b` is a field in a field. null: source and target."""
+    languages: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
+    """Languages of source and target in TMX; `en` stands for en-GB too. null: the source language
+    that the file names, and the other one of its first unit."""
+    weight: Count | str | None = None
+    """Column or field of `path` with the weight of the pair in the loss; null: 1."""
+    header: bool | None = None
+    """Whether the first row of TSV or CSV holds names; null: where `columns` or `weight` has a name,
+    or where it says source and target."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """The character between the columns of CSV; null: a comma, semicolon or tab, by its first lines."""
+    quotes: bool | None = None
+    """Whether cells may stand in double quotes, with the quotes in them doubled, as spreadsheets
+    write them; null: in CSV, and in TSV whose first rows have such cells."""
+    inline_tags: Literal["drop", "keep"] = "drop"
+    """Codes of formatting in TMX: left out, or kept as text."""
 
     @property
     def paths(self) -> list[str]:
         """Every file that is set."""
-        return [path for path in (self.source, self.target, self.tsv) if path is not None]
+        paths = (self.source, self.target, self.tsv, self.path)
+        return [path for path in paths if path is not None]
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The settings by which the files are read, without their names."""
+        return self.model_dump(
+            include=set(Files.model_fields) - {"source", "target", "tsv", "path"}
+        )
 
     def _require_one_kind(self) -> None:
-        pair = self.source is not None and self.target is not None
-        if (self.tsv is not None) == pair or (self.source is None) != (self.target is None):
-            raise MisfitError(("", "needs `tsv: FILE`, or both `source: FILE` and `target: FILE`"))
+        kinds = (
+            self.tsv is not None,
+            self.path is not None,
+            self.source is not None or self.target is not None,
+        )
+        if sum(kinds) != 1 or (self.source is None) != (self.target is None):
+            raise MisfitError(
+                ("", "needs `path: FILE` or `tsv: FILE`, or both `source: FILE` and `target: FILE`")
+            )
+
+    @model_validator(mode="after")
+    def _only_a_path_has_a_format(self) -> Files:
+        names = list(Files.model_fields)
+        is_set = [
+            name
+            for name in names[names.index("path") + 1 :]
+            if getattr(self, name) != Files.model_fields[name].default
+        ]
+        if is_set and self.path is None:
+            raise MisfitError(*((name, "needs `path: FILE`") for name in is_set))
+        return self
 
 
 class Corpus(Files):
@@ -63,7 +115,8 @@ class Validation(Files):
             raise MisfitError(
                 (
                     "",
-                    "needs `fraction: 0.05`, `pairs: 500`, `tsv: FILE`, or `source:` and `target:`",
+                    "needs `fraction: 0.05`, `pairs: 500`, `path: FILE`, `tsv: FILE`, or `source:` and"
+                    " `target:`",
                 )
             )
         if not self.is_held_out:
