@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -28,7 +28,7 @@ from s2s_cli.errors import S2SError
 
 USER_MISTAKE = 1
 
-GROUPS = {
+GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
     "Data": (check,),
     "Model": (init, train),
     "Use": (translate, evaluate),

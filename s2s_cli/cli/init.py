@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from s2s_cli.cli import console
-from s2s_cli.config.schema import FAMILIES
+from s2s_cli.cli import console, options
+from s2s_cli.config.schema import FAMILIES, Files
 from s2s_cli.errors import S2SError
 
 ARCHITECTURES = tuple(name for family in FAMILIES for name in family.architectures())
 
 
+@options.with_section_options(
+    Files, "A corpus in one FILE", only=("format", "columns", "fields", "languages", "weight")
+)
 def init(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="File with one source sentence a line.")
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="File with one source sentence a line; or one file of pairs as TSV, CSV, JSON Lines,"
+            " TMX or Parquet.",
+        ),
     ],
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="File with the translation of each line.")
-    ],
+        str | None,
+        typer.Argument(metavar="TARGET", help="File with the translation of each line."),
+    ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Config to write.")] = Path(
         "s2s.yaml"
     ),
@@ -33,8 +42,10 @@ def init(
             autocompletion=lambda: list(ARCHITECTURES),
         ),
     ] = ARCHITECTURES[0],
+    overrides: Any = None,
 ) -> None:
-    """Write a commented starter config for a pair of files."""
+    """Write a commented starter config for a corpus: a pair of files, or one file."""
+    from s2s_cli.config.load import files_from_options
     from s2s_cli.config.starter import starter_config, what_to_expect
     from s2s_cli.files import write_text
 
@@ -44,10 +55,11 @@ def init(
         )
     if output.exists():
         raise S2SError(f"{output}: there is a file already.", "Name another with --output.")
-    pairs = _count_pairs(source, target)
+    corpus = {"path": source} if target is None else {"source": source, "target": target}
+    pairs = _count_pairs(files_from_options({**corpus, **overrides}))
     folder = output.resolve().parent
-    files = (_relative(source, folder), _relative(target, folder))
-    write_text(output, starter_config(*files, pairs, architecture))
+    paths = {key: _relative(path, folder) for key, path in corpus.items()}
+    write_text(output, starter_config({**paths, **overrides}, pairs, architecture))
     expectation = what_to_expect(pairs)
     if expectation is not None:
         console.say(expectation)
@@ -55,24 +67,19 @@ def init(
     console.next_commands(["s2s", "train", str(output)])
 
 
-def _count_pairs(source: str, target: str) -> int:
-    """The number of lines that both files have. Raises DataError where they are not parallel."""
-    from s2s_cli.text.formats.parallel import unequal_lengths
-    from s2s_cli.text.lines import read_lines
+def _count_pairs(files: Files) -> int:
+    """The number of rows with text. Raises DataError for what cannot be read."""
+    from s2s_cli.text.corpus import read_pairs, total_bytes
+    from s2s_cli.text.lines import Reading
 
-    counts = []
-    for path in (source, target):
-        with console.Meter(f"reading {path}", None, "line") as meter:
-            count = 0
-            for count, _ in enumerate(read_lines(path), start=1):
-                if count % 10_000 == 0:
-                    meter.move_to(count)
-        counts.append(count)
-    if counts[0] != counts[1]:
-        raise unequal_lengths(source, counts[0], target, counts[1])
-    if not counts[0]:
-        raise S2SError(f"{source}: the file is empty.", "Give two parallel files.")
-    return counts[0]
+    reading, count = Reading(), 0
+    with console.Meter(f"reading {files.paths[0]}", total_bytes([files]), "B") as meter:
+        for count, _ in enumerate(read_pairs(files, 0, reading), start=1):
+            if count % 10_000 == 0:
+                meter.move_to(reading.done)
+    for path, how in reading.read_as.items():
+        console.say(f"{path} is read as {how}")
+    return count
 
 
 def _relative(path: str, folder: Path) -> str:

@@ -17,6 +17,7 @@ from s2s_cli.text.filters import describe_left_out
 from s2s_cli.text.tokenizer import MANY_UNKNOWN
 from s2s_cli.training.events import (
     CheckpointSaved,
+    CorporaRead,
     DataReady,
     EpochRestarted,
     Finished,
@@ -73,6 +74,13 @@ class TrainingView:
             case TokenizerLearned():
                 side = "" if event.side == "shared" else f"{event.side} "
                 self._line(f"learned a {side}vocabulary of {event.vocab_size:,} tokens")
+            case CorporaRead():
+                for path, how in event.read_as:
+                    self._line(f"corpus            {Path(path).name} is read as {how}")
+                if event.line_ends:
+                    self._warning(
+                        f"{event.line_ends:,} line ends inside texts were replaced by spaces"
+                    )
             case DataReady():
                 self._data_ready(event)
             case VectorsMatched():

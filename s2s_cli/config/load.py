@@ -22,6 +22,7 @@ from s2s_cli.config.schema import (
     RUN_FORMAT,
     Config,
     Decoding,
+    Files,
     ModelSettings,
     ResolvedConfig,
     Section,
@@ -103,6 +104,23 @@ def override_decoding(config: Config, **given: object) -> Decoding:
         }
         place = "the run's config.yaml"
         mistakes = explain(error, type(config), values, origins, place, within=("decoding",))
+    raise ConfigError("\n".join(mistakes), _HINT)
+
+
+def files_from_options(given: dict[str, Any]) -> Files:
+    """The files of a corpus, and how they are read, from arguments and options of a command.
+
+    Raises ConfigError that names the options, which are called as the settings are.
+    """
+    try:
+        return Files.model_validate(given)
+    except ValidationError as error:
+        within: KeyPath = ("data", "train", 0)
+        origins: dict[KeyPath, str] = {
+            (*within, name): "--" + name.replace("_", "-") for name in given
+        }
+        values = {"data": {"train": [given]}}
+        mistakes = explain(error, config_type(), values, origins, "the options", within=within)
     raise ConfigError("\n".join(mistakes), _HINT)
 
 

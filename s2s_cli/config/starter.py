@@ -1,9 +1,10 @@
-"""The commented config that `s2s init` writes for a pair of files."""
+"""The commented config that `s2s init` writes for a corpus."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from s2s_cli.config.schema import TransformerModel
@@ -17,8 +18,7 @@ _STARTER = """\
 # {pairs:,} sentence pairs. Every setting and its default: `s2s schema`.
 data:
   train:
-    source: {source}
-    target: {target}
+{corpus}
   {validation}
   max_length: 100                  # tokens of a side; longer pairs are left out
 
@@ -117,16 +117,16 @@ def what_to_expect(pairs: int) -> str | None:
     )
 
 
-def starter_config(source: str, target: str, pairs: int, architecture: str = "lstm") -> str:
-    """A config for files of `pairs` sentence pairs, whose paths are relative to the config."""
+def starter_config(corpus: Mapping[str, object], pairs: int, architecture: str = "lstm") -> str:
+    """A config for a corpus of `pairs` sentence pairs: its keys of the section `data.train`, with
+    paths relative to the config."""
     is_transformer = architecture in TransformerModel.architectures()
     found = rules(pairs, is_transformer=is_transformer)
     model = _TRANSFORMER if is_transformer else _RECURRENT
     return _STARTER.format(
         model=model.format(architecture=architecture, size=found.size, double=2 * found.size),
         pairs=pairs,
-        source=_quoted(source),
-        target=_quoted(target),
+        corpus="\n".join(f"    {key}: {_quoted(value)}" for key, value in corpus.items()),
         validation=(_HELD_OUT if found.held_out else _NOTHING_HELD_OUT).format(
             held_out=found.held_out
         ),
@@ -140,6 +140,6 @@ def starter_config(source: str, target: str, pairs: int, architecture: str = "ls
     )
 
 
-def _quoted(path: str) -> str:
-    """A path as YAML; every JSON string is a YAML string."""
-    return json.dumps(path, ensure_ascii=False)
+def _quoted(value: object) -> str:
+    """A path or a list as YAML; all JSON is YAML."""
+    return json.dumps(value, ensure_ascii=False)

@@ -32,6 +32,18 @@ class TokenizerLearned:
 
 
 @dataclass(frozen=True)
+class CorporaRead:
+    """The training corpora were read.
+
+    `read_as`: paths whose content decided how they were read, and how, in words. `line_ends` in
+    texts were replaced by spaces.
+    """
+
+    read_as: tuple[tuple[str, str], ...]
+    line_ends: int
+
+
+@dataclass(frozen=True)
 class DataReady:
     """The token stores are open."""
 
@@ -189,6 +201,7 @@ PreparationEvent = (
     Repaired
     | PreparationProgress
     | TokenizerLearned
+    | CorporaRead
     | DataReady
     | VectorsMatched
     | ModelReady

@@ -34,6 +34,7 @@ from s2s_cli.text.tokenizer import (
     normalization_rule,
 )
 from s2s_cli.training.events import (
+    CorporaRead,
     DataReady,
     PreparationEvent,
     PreparationProgress,
@@ -147,8 +148,11 @@ def _prepare_store(
     key = store_key(config, tokenizers, split)
     store = open_store(run.store(split), key)
     if store is None:
+        found = Reading()
 
         def build(read: Reading, check: _Cancel) -> TokenStore:
+            nonlocal found
+            found = read
             return build_store(
                 run.store(split),
                 key,
@@ -162,6 +166,8 @@ def _prepare_store(
         store = yield from _with_progress(
             f"{_NAMES[split]} pairs", _files(config.data, split), build
         )
+        if split == "train" and (found.read_as or found.line_ends):
+            yield CorporaRead(tuple(found.read_as.items()), found.line_ends)
     _require_pairs(store, config.data, split)
     _require_weight(store, split)
     return store

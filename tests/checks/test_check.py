@@ -290,3 +290,21 @@ def test_word_vectors_are_read_as_training_would(dirty, content, kind, message, 
 def test_cells_that_a_spreadsheet_has_quoted_are_named(dirty, cell, is_quoted):
     report, found = dirty.report(dirty.write_tsv(b"1 2\t" + cell))
     assert ("quoted_cell" in found) == is_quoted and report.passes
+
+
+def test_one_file_is_checked_as_it_is_read(dirty, tmp_path):
+    rows = [f"{a.decode()},{b.decode()}" for a, b in zip(dirty.sources, dirty.targets, strict=True)]
+    bad = ['"1\n2",one two', "3,th\u200bree", "4", "5,<unk>"]
+    table = tmp_path / "pairs.csv"
+    table.write_text("\n".join([*rows, *bad]) + "\n", encoding="utf-8")
+    report, found = dirty.report(dirty.write(train={"path": str(table)}))
+    assert report.read_as == {
+        str(table): "CSV: columns 1 and 2, no header, comma between columns, quotes around cells"
+    }
+    assert not report.passes
+    assert found == {
+        "missing_column": (1, [("pairs.csv:44", "4")]),
+        "line_end_inside": (1, [("pairs.csv:41", "1 2 | one two")]),
+        "control": (1, [("pairs.csv:43", "th\\u200bree")]),
+        "special_token": (1, [("pairs.csv:45", "<unk>")]),
+    }

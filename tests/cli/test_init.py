@@ -36,5 +36,31 @@ def test_files_that_are_not_parallel_are_refused(tmp_path, capsys):
     assert main(["init", a, b, "-o", str(output)]) == 1
     assert f"{a} has 2 lines and {b} has 1" in capsys.readouterr().err
     assert main(["init", empty, empty, "-o", str(output)]) == 1
-    assert "the file is empty" in capsys.readouterr().err
+    assert "there is not one sentence pair in it" in capsys.readouterr().err
     assert not output.exists()
+
+
+def test_one_file_becomes_a_config_that_reads_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = tmp_path / "pairs.csv"
+    table.write_text("id,en,de\n" + "".join(f'{i},dog {i},"Hund, {i}"\n' for i in range(30)))
+    assert main(["init", "pairs.csv", "-o", "a.yaml", "--columns", "[en, de]"]) == 0
+    shown = capsys.readouterr().err
+    assert "pairs.csv is read as CSV: columns 2 and 3, a header, comma between columns" in shown
+    corpus = load_config(tmp_path / "a.yaml").data.train[0]
+    assert (corpus.path, corpus.columns) == (str(table), ["en", "de"])
+    assert "# 30 sentence pairs" in (tmp_path / "a.yaml").read_text()
+
+
+def test_a_wrong_column_of_one_file_is_named_by_its_option(tmp_path, capsys):
+    path = str(tmp_path / "pairs.csv")
+    (tmp_path / "pairs.csv").write_text("a,b\n")
+    output = ["-o", str(tmp_path / "a.yaml")]
+    assert main(["init", path, *output, "--columns", "[0, 1]"]) == 1
+    assert (
+        "error: --columns: data.train.0.columns.0 is 0; it must be at least 1 or text.\n"
+        in capsys.readouterr().err
+    )
+    assert main(["init", path, path, *output, "--columns", "[1, 2]"]) == 1
+    assert "error: --columns: data.train.0.columns needs `path: FILE`.\n" in capsys.readouterr().err
+    assert not (tmp_path / "a.yaml").exists()

@@ -12,6 +12,7 @@ from s2s_cli.text.filters import Counts
 from s2s_cli.training import events
 from s2s_cli.training.events import (
     CheckpointSaved,
+    CorporaRead,
     DataReady,
     EpochRestarted,
     Finished,
@@ -38,6 +39,10 @@ SHOWN = {
     PreparationProgress("training pairs", 1, 2, "B"): None,
     TokenizerLearned("shared", 8000): "learned a vocabulary of 8,000 tokens",
     TokenizerLearned("source", 60): "learned a source vocabulary of 60 tokens",
+    CorporaRead((("data/a.tmx", "TMX: from en to fr"),), 1200): (
+        "corpus            a.tmx is read as TMX: from en to fr\n"
+        "warning: 1,200 line ends inside texts were replaced by spaces"
+    ),
     VectorsMatched("v.vec", 9, 60, "1 line of another length"): (
         "word vectors      9 of 60 tokens from v.vec (skipped: 1 line of another length)"
     ),

@@ -21,7 +21,7 @@ from s2s_cli.config.starter import starter_config, what_to_expect
 def test_the_starter_config_is_valid_and_suits_the_number_of_pairs(
     tmp_path, pairs, tokenizer, vocab_size, held_out, architecture
 ):
-    text = starter_config('a "b".en', "ä: #1.de", pairs, architecture)
+    text = starter_config({"source": 'a "b".en', "target": "ä: #1.de"}, pairs, architecture)
     assert (
         text.startswith(f"# {pairs:,} sentence pairs.") and max(map(len, text.splitlines())) < 100
     )

@@ -10,7 +10,7 @@ from s2s_cli.errors import DataError
 from s2s_cli.files import sha256
 from s2s_cli.runs.run import Run
 from s2s_cli.training import preparation
-from s2s_cli.training.events import DataReady, PreparationProgress, TokenizerLearned
+from s2s_cli.training.events import CorporaRead, DataReady, PreparationProgress, TokenizerLearned
 from s2s_cli.training.preparation import prepare
 
 
@@ -26,7 +26,7 @@ def resolved(settings: dict) -> ResolvedConfig:
     files = [
         (f"{name}.{kind}", section[kind])
         for name, section in sections
-        for kind in ("source", "target", "tsv")
+        for kind in ("source", "target", "tsv", "path")
         if kind in section
     ]
     fingerprints = [{"key": key, "path": path, "sha256": sha256(Path(path))} for key, path in files]
@@ -195,3 +195,18 @@ def test_closing_the_generator_ends_the_work(tmp_path, settings, monkeypatch):
     assert next(working) == PreparationProgress("stage", 0, 0, "B")
     working.close()
     assert ended == [True]
+
+
+def test_how_a_file_was_read_and_its_line_ends_are_reported_once(tmp_path, settings):
+    sides = [Path(settings["data"]["train"][side]).read_text() for side in ("source", "target")]
+    rows = [f'{a},"{b}"' for a, b in zip(*map(str.splitlines, sides), strict=True)]
+    table = tmp_path / "pairs.csv"
+    table.write_text("\n".join([*rows, '1 2,"one\ntwo"', ""]))
+    settings["data"]["train"] = {"path": str(table)}
+    run = Run(tmp_path / "run")
+    events, found = prepared(run, settings)
+    how = "CSV: columns 1 and 2, no header, comma between columns, quotes around cells"
+    reported = [event for event in events if isinstance(event, CorporaRead)]
+    assert reported == [CorporaRead(((str(table), how),), 1)]
+    assert list(found.train.texts())[-1] == ("1 2", "one two")
+    assert not any(isinstance(event, CorporaRead) for event in prepared(run, settings)[0])

@@ -27,13 +27,15 @@ class Files(Section):
     format: FormatName | None = None
     """Format of `path`; null: recognised by its content and the end of its name."""
     columns: Annotated[list[Count | str], Field(min_length=2, max_length=2)] | None = None
-    """Columns of source and target in TSV, CSV or Parquet, by number from 1 or by name; in Parquet
-    `a.b` is a field in a column. null: those called source and target, or else 1 and 2."""
+    """Columns of source and target in TSV, CSV or Parquet, by number from 1 or by name, such as
+    [en, de]; in Parquet `a.b` is a field in a column. null: those called source and target, or else
+    1 and 2."""
     fields: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
-    """Names of source and target in JSON Lines; `a.b` is a field in a field. null: source and target."""
+    """Names of source and target in JSON Lines, such as [en, de]; `a.b` is a field in a field. null:
+    source and target."""
     languages: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
-    """Languages of source and target in TMX; `en` stands for en-GB too. null: the source language
-    that the file names, and the other one of its first unit."""
+    """Languages of source and target in TMX, such as [en, de]; `en` stands for en-GB too. null: the
+    source language that the file names, and the other one of its first unit."""
     weight: Count | str | None = None
     """Column or field of `path` with the weight of the pair in the loss; null: 1."""
     header: bool | None = None
