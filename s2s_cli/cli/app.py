@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -17,6 +17,7 @@ import typer
 from s2s_cli import __version__
 from s2s_cli.cli import console
 from s2s_cli.cli.check import check
+from s2s_cli.cli.clean import clean
 from s2s_cli.cli.evaluate import evaluate
 from s2s_cli.cli.export import export
 from s2s_cli.cli.init import init
@@ -28,8 +29,8 @@ from s2s_cli.errors import S2SError
 
 USER_MISTAKE = 1
 
-GROUPS = {
-    "Data": (check,),
+GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Data": (check, clean),
     "Model": (init, train),
     "Use": (translate, evaluate),
     "Ship": (export,),

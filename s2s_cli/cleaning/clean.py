@@ -1,0 +1,166 @@
+"""`s2s clean`: writes the training pairs that pass the filters of a config, and the others."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from s2s_cli.cleaning.filters import Filter, first_reason, make_filters
+from s2s_cli.cleaning.language import LanguageFilter
+from s2s_cli.cleaning.output import (
+    KeptWriter,
+    output_paths,
+    rejected_columns,
+    rejected_line,
+    require_writable,
+)
+from s2s_cli.cleaning.reasons import REASON_BY_NAME, Reason
+from s2s_cli.cleaning.report import CleanedCorpus, Rejections, Report
+from s2s_cli.cleaning.sameness import Repeats
+from s2s_cli.config.schema import Config, Corpus
+from s2s_cli.files import output
+from s2s_cli.text.chunks import chunks
+from s2s_cli.text.corpus import BytesRead, Pair, Row, read_rows
+
+# Lines at the start of a corpus that show what is usual in it.
+SAMPLE = 10_000
+CHUNK = 5_000
+
+
+class _Outputs(NamedTuple):
+    """The open files of a corpus."""
+
+    kept: KeptWriter
+    rejected: TextIO
+
+
+class _Filters(NamedTuple):
+    """What rejects pairs: by themselves, and as repeats of earlier ones of any corpus."""
+
+    single: tuple[Filter, ...]
+    repeats: Repeats
+
+
+def clean(
+    config: Config,
+    folder: Path,
+    *,
+    force: bool = False,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Report:
+    """Reads each training corpus and writes its kept and rejected lines to files in `folder`.
+
+    The files are there when all of them are complete. `progress` gets the number of bytes that
+    were read. Raises S2SError for a corpus that cannot be read as a whole, and for files that
+    would be replaced without `force`.
+    """
+    settings = config.cleaning
+    paths = output_paths(config.data.train, folder)
+    require_writable(config, paths, folder, force=force)
+    language = LanguageFilter(*settings.languages) if settings.languages else None
+    repeats, rejections, read = Repeats(settings.duplicates), Rejections(), BytesRead()
+    corpora = []
+    with _made(folder), contextlib.ExitStack() as files:
+        for index, (corpus, (kept, rejected)) in enumerate(
+            zip(config.data.train, paths, strict=True)
+        ):
+            counts = CleanedCorpus(corpus.paths, str(kept), str(rejected))
+            corpora.append(counts)
+            rows, sample = _with_sample(read_rows(corpus, index, read))
+            outputs = _Outputs(
+                KeptWriter(
+                    files.enter_context(output(str(kept))),
+                    is_weighted=any(pair.weight != 1.0 for pair in sample),
+                ),
+                files.enter_context(output(str(rejected))),
+            )
+            filters = _Filters(make_filters(settings, sample, language), repeats)
+            for chunk in chunks(rows, CHUNK):
+                _clean_chunk(chunk, corpus, filters, outputs, counts, rejections)
+                progress(read.done)
+    return Report(tuple(corpora), rejections.summary())
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Makes a folder, and removes it after an error if nothing was written to it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise
+
+
+def _with_sample(rows: Iterator[Row]) -> tuple[Iterator[Row], list[Pair]]:
+    """All rows, and the pairs among the first of them.
+
+    Raises CorpusError where a problem is one of the whole corpus, or none of the first rows is a
+    pair: then the config describes the files wrongly.
+    """
+    first = list(map(_require_row, itertools.islice(rows, SAMPLE)))
+    sample = [row.pair for row in first if row.pair is not None]
+    if first and not sample:
+        raise first[0].problems[0].error()
+    return itertools.chain(first, map(_require_row, rows)), sample
+
+
+def _require_row(row: Row) -> Row:
+    """The row; raises CorpusError for a problem that is not one of its line only."""
+    if row.problems and not row.raw:
+        raise row.problems[0].error()
+    return row
+
+
+def _clean_chunk(
+    rows: list[Row],
+    corpus: Corpus,
+    filters: _Filters,
+    outputs: _Outputs,
+    counts: CleanedCorpus,
+    rejections: Rejections,
+) -> None:
+    """Writes and counts the next rows of a corpus."""
+    pairs, reasons = [], []
+    for row in rows:
+        pair = _without_tabs(row.pair) if row.pair is not None else Pair("", "")
+        pairs.append(pair)
+        reasons.append(_problem(row) or first_reason(filters.single, pair))
+    # Last, so that the first pair of those that repeat each other is one that passes the others.
+    passing = [index for index, reason in enumerate(reasons) if reason is None]
+    found = filters.repeats.reasons([pairs[index] for index in passing])
+    for index, reason in zip(passing, found, strict=True):
+        reasons[index] = reason
+    outputs.kept.write(p for p, reason in zip(pairs, reasons, strict=True) if reason is None)
+    for row, reason in zip(rows, reasons, strict=True):
+        if reason is None:
+            counts.kept += 1
+            if row.pair is not None:
+                counts.tabs += row.pair.source.count("\t") + row.pair.target.count("\t")
+        else:
+            counts.rejected[reason.name] = counts.rejected.get(reason.name, 0) + 1
+            rejections.add(reason, _place(corpus, row), *rejected_columns(row)[:2])
+            outputs.rejected.write(rejected_line(row, reason))
+    counts.read += len(rows)
+
+
+def _problem(row: Row) -> Reason | None:
+    return REASON_BY_NAME[row.problems[0].kind] if row.problems else None
+
+
+def _without_tabs(pair: Pair) -> Pair:
+    """The pair with tabs as spaces, which are the same to every tokenizer and fit into a TSV."""
+    if "\t" not in pair.source and "\t" not in pair.target:
+        return pair
+    return pair._replace(
+        source=pair.source.replace("\t", " "), target=pair.target.replace("\t", " ")
+    )
+
+
+def _place(corpus: Corpus, row: Row) -> str:
+    """file:line of a row."""
+    return f"{corpus.paths[0]}:{row.number}"
