@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
 from s2s_cli.cleaning.filters import Filter, first_reason, make_filters
 from s2s_cli.cleaning.language import LanguageFilter
@@ -28,20 +29,6 @@ from s2s_cli.text.corpus import BytesRead, Pair, Row, read_rows
 # Lines at the start of a corpus that show what is usual in it.
 SAMPLE = 10_000
 CHUNK = 5_000
-
-
-class _Outputs(NamedTuple):
-    """The open files of a corpus."""
-
-    kept: KeptWriter
-    rejected: TextIO
-
-
-class _Filters(NamedTuple):
-    """What rejects pairs: by themselves, and as repeats of earlier ones of any corpus."""
-
-    single: tuple[Filter, ...]
-    repeats: Repeats
 
 
 def clean(
@@ -67,19 +54,22 @@ def clean(
         for index, (corpus, (kept, rejected)) in enumerate(
             zip(config.data.train, paths, strict=True)
         ):
-            counts = CleanedCorpus(corpus.paths, str(kept), str(rejected))
-            corpora.append(counts)
             rows, sample = _with_sample(read_rows(corpus, index, read))
-            outputs = _Outputs(
+            cleaner = _Cleaner(
+                corpus,
+                make_filters(settings, sample, language),
+                repeats,
                 KeptWriter(
                     files.enter_context(output(str(kept))),
                     is_weighted=any(pair.weight != 1.0 for pair in sample),
                 ),
                 files.enter_context(output(str(rejected))),
+                CleanedCorpus(corpus.paths, str(kept), str(rejected)),
+                rejections,
             )
-            filters = _Filters(make_filters(settings, sample, language), repeats)
+            corpora.append(cleaner.counts)
             for chunk in chunks(rows, CHUNK):
-                _clean_chunk(chunk, corpus, filters, outputs, counts, rejections)
+                cleaner.clean(chunk)
                 progress(read.done)
     return Report(tuple(corpora), rejections.summary())
 
@@ -116,36 +106,49 @@ def _require_row(row: Row) -> Row:
     return row
 
 
-def _clean_chunk(
-    rows: list[Row],
-    corpus: Corpus,
-    filters: _Filters,
-    outputs: _Outputs,
-    counts: CleanedCorpus,
-    rejections: Rejections,
-) -> None:
-    """Writes and counts the next rows of a corpus."""
-    pairs, reasons = [], []
-    for row in rows:
-        pair = _without_tabs(row.pair) if row.pair is not None else Pair("", "")
-        pairs.append(pair)
-        reasons.append(_problem(row) or first_reason(filters.single, pair))
-    # Last, so that the first pair of those that repeat each other is one that passes the others.
-    passing = [index for index, reason in enumerate(reasons) if reason is None]
-    found = filters.repeats.reasons([pairs[index] for index in passing])
-    for index, reason in zip(passing, found, strict=True):
-        reasons[index] = reason
-    outputs.kept.write(p for p, reason in zip(pairs, reasons, strict=True) if reason is None)
-    for row, reason in zip(rows, reasons, strict=True):
-        if reason is None:
-            counts.kept += 1
-            if row.pair is not None:
-                counts.tabs += row.pair.source.count("\t") + row.pair.target.count("\t")
-        else:
-            counts.rejected[reason.name] = counts.rejected.get(reason.name, 0) + 1
-            rejections.add(reason, _place(corpus, row), *rejected_columns(row)[:2])
-            outputs.rejected.write(rejected_line(row, reason))
-    counts.read += len(rows)
+@dataclass(frozen=True)
+class _Cleaner:
+    """Sorts the rows of one corpus into its two files, and counts them."""
+
+    corpus: Corpus
+    filters: Sequence[Filter]
+    repeats: Repeats
+    kept: KeptWriter
+    rejected: TextIO
+    counts: CleanedCorpus
+    rejections: Rejections
+
+    def clean(self, rows: Sequence[Row]) -> None:
+        """Writes and counts the next rows."""
+        # A row that is no pair has a problem, so its empty pair is not looked at.
+        pairs = [_without_tabs(row.pair) if row.pair else Pair("", "") for row in rows]
+        for row, pair, reason in zip(rows, pairs, self._reasons(rows, pairs), strict=True):
+            if reason is not None:
+                self._reject(row, reason)
+                continue
+            self.kept.write(pair)
+            self.counts.kept += 1
+            if row.pair is not None and pair is not row.pair:
+                self.counts.tabs += row.pair.source.count("\t") + row.pair.target.count("\t")
+        self.counts.read += len(rows)
+
+    def _reasons(self, rows: Sequence[Row], pairs: Sequence[Pair]) -> list[Reason | None]:
+        """The reason to reject each row; None for one to keep."""
+        reasons = [
+            _problem(row) or first_reason(self.filters, pair)
+            for row, pair in zip(rows, pairs, strict=True)
+        ]
+        # Repeats are found last, so that the one that stays is a pair that passes all else.
+        passing = [index for index, reason in enumerate(reasons) if reason is None]
+        repeated = self.repeats.reasons([pairs[index] for index in passing])
+        for index, reason in zip(passing, repeated, strict=True):
+            reasons[index] = reason
+        return reasons
+
+    def _reject(self, row: Row, reason: Reason) -> None:
+        self.counts.rejected[reason.name] = self.counts.rejected.get(reason.name, 0) + 1
+        self.rejections.add(reason, _place(self.corpus, row), *rejected_columns(row)[:2])
+        self.rejected.write(rejected_line(row, reason))
 
 
 def _problem(row: Row) -> Reason | None:

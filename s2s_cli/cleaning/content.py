@@ -35,10 +35,12 @@ def numbers_differ(source: str, target: str) -> bool:
         return False
     if not _differ(_numbers(source), _numbers(target)):
         return False
-    if _MULTIPLIED.search(source) or _MULTIPLIED.search(target):
+    # The same digits may be grouped differently: 932-8647 and 932-86-47, 155 cm and 1 m 55. The space
+    # in `in 1990 200 people` looks like a separator of thousands, and may not be one in the other side.
+    runs, other_runs = _RUN.findall(source), _RUN.findall(target)
+    if "".join(runs) == "".join(other_runs) or sorted(runs) == sorted(other_runs):
         return False
-    # The space in `in 1990 200 people` looks like a separator of thousands, so both ways are tried.
-    return _differ(_numbers(_without_separators(source)), _numbers(_without_separators(target)))
+    return not (_MULTIPLIED.search(source) or _MULTIPLIED.search(target))
 
 
 def _differ(source: set[str], target: set[str]) -> bool:
@@ -51,21 +53,32 @@ def _differ(source: set[str], target: set[str]) -> bool:
 
 
 def _lacking(numbers: set[str], others: set[str]) -> set[str]:
-    """The numbers that `others` lack, also as an hour of the other half of the day."""
+    """The numbers of which `others` have neither the same nor another usual form."""
     return {
         number
         for number in numbers - others
-        if not (len(number) <= 2 and _other_hours(int(number)) & others)
+        if not any(_is_same_hour(number, other) or _is_same_year(number, other) for other in others)
     }
 
 
-def _other_hours(hour: int) -> set[str]:
-    """The hour 12 hours earlier or later, within 0 to 24."""
-    hours = hour - _HALF_A_DAY, hour + _HALF_A_DAY
-    return {str(other) for other in hours if 0 <= other <= 2 * _HALF_A_DAY}
+def _is_same_hour(one: str, other: str) -> bool:
+    """3 and 15, 0 and 12, 12 and 24."""
+    if len(one) > 2 or len(other) > 2:
+        return False
+    return (
+        abs(int(one) - int(other)) == _HALF_A_DAY and max(int(one), int(other)) <= 2 * _HALF_A_DAY
+    )
+
+
+def _is_same_year(one: str, other: str) -> bool:
+    """1950 and 50."""
+    shorter, longer = sorted((one, other), key=len)
+    return (len(shorter), len(longer)) == (2, 4) and longer.endswith(shorter)
 
 
 def _numbers(text: str) -> set[str]:
+    """The numbers in a text, without separators of thousands and leading zeros, in ASCII digits."""
+    text = _GROUPED.sub(lambda found: _NOT_A_DIGIT.sub("", found[0]), text)
     return {_normalized(run) for run in _RUN.findall(text)}
 
 
@@ -73,10 +86,6 @@ def _normalized(run: str) -> str:
     if not run.isascii():
         run = "".join(str(unicodedata.decimal(digit)) for digit in run)
     return run.lstrip("0") or "0"
-
-
-def _without_separators(text: str) -> str:
-    return _GROUPED.sub(lambda found: _NOT_A_DIGIT.sub("", found[0]), text)
 
 
 def addresses_differ(source: str, target: str) -> bool:

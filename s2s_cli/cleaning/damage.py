@@ -13,29 +13,36 @@ _AS_WINDOWS = _CONTINUATION_BYTES.decode("cp1252", "ignore")
 _AS_LATIN = _CONTINUATION_BYTES.decode("latin-1")
 _CONTINUATION = "".join(sorted(set(_AS_WINDOWS + _AS_LATIN)))
 _C = f"[{_CONTINUATION}]"
-# Punctuation that stands behind a letter in good text, as in `É”`, `à »` and `Ö’s`.
-_BEHIND_LETTERS = "\xa0\xab\xbb‘’‚“”„‹›…–—"
-_RARE = f"[{''.join(c for c in _CONTINUATION if c not in _BEHIND_LETTERS)}]"
-_UPPER, _LOWER = "A-ZÀ-ÖØ-Þ", "a-zß-öø-ÿ"
+# What good text has behind a capital or a small letter, as in `É”`, `à »`, `Ö’s`, `é²`, `éœ`.
+_PUNCTUATION = "\xa0\xab\xbb‘’‚“”„‹›…–—"
+_INSIDE_WORDS = "ŠŽŒšžœŸƒ\xb9²³®™"
+_D = f"[{''.join(c for c in _CONTINUATION if c not in _PUNCTUATION)}]"
+_E = f"[{''.join(c for c in _CONTINUATION if c not in _PUNCTUATION + _INSIDE_WORDS)}]"
+# Capitals, and Latin letters beyond Latin-1.
+_UPPER, _LOWER = "A-ZÀ-ÖØ-ÞĀ-ɏḀ-ỿ", "a-zß-öø-ÿ"
 _MOJIBAKE = re.compile(
     "|".join(
         (
             # é à ° and their kin. No language has Ã or Â between small letters.
-            f"(?<![{_UPPER}])[ÂÃ]{_C}",
+            f"(?<![{_UPPER}])[ÂÃ]{_C}|[ÂÃ]{_D}(?=[{_LOWER}])",
             f"(?<=[{_LOWER}])Ã",
-            # ł ş ő and other letters beyond Latin-1, inside a word or at its beginning.
-            rf"(?<=[{_LOWER}])[Ä-ÖØ-Þ]{_C}(?=[{_LOWER}])",
-            rf"(?<!\w)[Ä-ÖØ-Þ]{_RARE}(?=[{_LOWER}])",
-            # Two letters of another alphabet in a row, or two of a script with three bytes a letter.
+            # ł ş ő and other letters beyond Latin-1, inside a word, at its end or its beginning.
+            f"(?<=[{_LOWER}])[Ä-ÖØ-Þ](?:{_C}(?=[{_LOWER}])|{_D})",
+            rf"(?<!\w)[Ä-ÖØ-Þ]{_E}(?=[{_LOWER}])",
+            # Two letters of another alphabet in a row.
             f"(?:[Ä-ß]{_C}){{2}}",
-            f"(?:[à-ï]{_C}{_C}){{2}}",
-            # Quotation marks, dashes and symbols; emoji; a byte order mark; U+FFFD.
-            f"â€|â[†‡ˆ‰Š™š˜ŒœŽžŸƒ\x80-\x9f]{_C}|ðŸ|ï»¿|ï¿½",
+            # Scripts with three or four bytes a letter, and Vietnamese ế and ệ.
+            f"(?:[à-ï]{_C}{_C}){{2}}|ð{_C}{_C}{_C}",
+            f"[à-ï]{_E}{_E}|á»(?![¡¿]){_E}",
+            # Quotation marks, dashes and symbols; a byte order mark; U+FFFD.
+            f"â€|â‚¬|â[†‡ˆ‰Š™š˜ŒœŽžŸƒ]{_C}|ï»¿|ï¿½",
+            # Bytes for which Windows-1252 has no character, or text that was read as Latin-1.
+            "[Â-ô][\x80-\x9f]",
         )
     )
 )
 # What all of these begin with, which is quick to search for.
-_MAY_BE_MOJIBAKE = re.compile(f"Ã|[Â-ð]{_C}")
+_MAY_BE_MOJIBAKE = re.compile(f"Ã|[Â-ô]{_C}")
 
 # Thai, Lao, Tibetan, Burmese and Khmer, in which a zero-width space divides words.
 _UNSPACED = "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff"

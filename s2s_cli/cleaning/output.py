@@ -104,20 +104,16 @@ class KeptWriter:
         self._file, self._is_weighted = file, is_weighted
         self._is_first = True
 
-    def write(self, pairs: Iterable[Pair]) -> None:
-        """Appends pairs, whose sides hold no tab."""
-        lines = list(map(self._line, pairs))
-        if self._is_first and lines:
-            self._is_first = False
-            # Readers remove the first byte order mark of a file.
-            if lines[0].startswith(_BYTE_ORDER_MARK):
-                self._file.write(_BYTE_ORDER_MARK)
-        self._file.writelines(lines)
-
-    def _line(self, pair: Pair) -> str:
+    def write(self, pair: Pair) -> None:
+        """Appends a pair, whose sides hold no tab."""
+        line = f"{pair.source}\t{pair.target}"
         if self._is_weighted or pair.weight != 1.0:
-            return f"{pair.source}\t{pair.target}\t{pair.weight!r}\n"
-        return f"{pair.source}\t{pair.target}\n"
+            line += f"\t{pair.weight!r}"
+        # Readers remove the first byte order mark of a file.
+        if self._is_first and line.startswith(_BYTE_ORDER_MARK):
+            line = _BYTE_ORDER_MARK + line
+        self._is_first = False
+        self._file.write(line + "\n")
 
 
 def rejected_line(row: Row, reason: Reason) -> str:

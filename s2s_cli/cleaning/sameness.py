@@ -65,7 +65,8 @@ class Repeats:
 class _KeyTable(dict[int, str | None]):
     """A table for `str.translate`, filled as characters occur.
 
-    Letters are case-folded, digits become 0, punctuation is deleted, white space becomes a space.
+    Letters are case-folded, digits become 0, white space becomes a space; punctuation, soft
+    hyphens and other characters of format are deleted.
     """
 
     def __missing__(self, code: int) -> str | None:
@@ -78,7 +79,7 @@ class _KeyTable(dict[int, str | None]):
             mapped = " "
         elif category == "Nd":
             mapped = "0"
-        elif category.startswith("P"):
+        elif category.startswith("P") or category == "Cf":
             mapped = None
         self[code] = mapped
         return mapped

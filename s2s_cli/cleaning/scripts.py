@@ -23,6 +23,7 @@ SCRIPTS = (
 # Kana is written with Chinese characters, which a small sample may not show.
 _WRITTEN_WITH = {"Hiragana": ("Katakana", "Han"), "Katakana": ("Hiragana", "Han")}
 _PATTERNS = {name: regex.compile(rf"\p{{{name}}}") for name in SCRIPTS}
+_LATIN_WORD = regex.compile(rf"\p{{{LATIN}}}{{3,}}")
 _NO_SCRIPT = r"\p{Common}\p{Inherited}\p{Unknown}"
 
 
@@ -52,19 +53,17 @@ def unusual_script(usual: frozenset[str]) -> Callable[[str], bool]:
         return lambda text: False
     has_latin = LATIN in usual
     members = "".join(rf"\p{{{name}}}" for name in sorted(usual))
-    is_usual = regex.compile(f"[{members}]")
-    is_unusual = regex.compile(f"[^{members}{_NO_SCRIPT}]")
-    is_latin = regex.compile(rf"[\p{{{LATIN}}}{_NO_SCRIPT}]+")
+    usual_letter = regex.compile(f"[{members}]")
+    unusual_letter = regex.compile(f"[^{members}{_NO_SCRIPT}]")
 
     def is_wrong(text: str) -> bool:
         if has_latin and text.isascii():
             return False
-        if not is_unusual.search(text):
+        unusual = unusual_letter.findall(text)
+        if len(unusual) <= len(usual_letter.findall(text) if unusual else ()):
             return False
-        if len(is_unusual.findall(text)) <= len(is_usual.findall(text)):
-            return False
-        # Names and abbreviations stay in Latin letters in all scripts.
-        is_one_word = len(text.split()) == 1
-        return not (is_one_word and is_latin.fullmatch(text))
+        # Names, abbreviations and units stay in Latin letters in all scripts.
+        is_latin = all(map(_PATTERNS[LATIN].match, unusual))
+        return not (is_latin and len(_LATIN_WORD.findall(text)) <= 1)
 
     return is_wrong

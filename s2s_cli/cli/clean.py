@@ -37,7 +37,7 @@ def clean(
     from s2s_cli.config.load import load_config
     from s2s_cli.text.corpus import total_bytes
 
-    changes = [f"cleaning.{name}={json.dumps(value)}" for name, value in (overrides or {}).items()]
+    changes = [f"cleaning.{name}={value}" for name, value in (overrides or {}).items()]
     config = load_config(config_file, (*(settings or ()), *changes))
     corpora = config.data.train
     with console.Meter("cleaning", total_bytes(corpora), "B") as meter:
@@ -49,11 +49,11 @@ def clean(
     for line, colour in report_lines(report):
         console.print_line(line, fg=colour)
     train = _train_command(config_file, settings or [], corpora, report)
-    if train:
-        console.say(
-            "Only training corpora were cleaned; files of validation stay as they are. Next:"
-        )
-        console.next_commands(train)
+    if not train:
+        console.warn("no pair was kept; see the files of rejected lines")
+        return
+    console.say("Only training corpora were cleaned; files of validation stay as they are. Next:")
+    console.next_commands(train)
 
 
 def _train_command(

@@ -32,7 +32,7 @@ class Cleaning(Section):
     script: bool = True
     """Reject a side with most letters in scripts that are not usual on that side: those with less
     than 5% of the letters in the first 10,000 lines of the corpus. One word in Latin letters, such
-    as a name, is accepted everywhere."""
+    as a name, is accepted everywhere, and so are units."""
     max_length_ratio: Annotated[float, Field(gt=1.0)] | None = 3.0
     """Largest ratio of characters between the sides, relative to the median ratio in the first
     10,000 lines of the corpus. 10 are added to both numbers, so that short text may vary more.
@@ -42,7 +42,7 @@ class Cleaning(Section):
     numbers: bool = True
     """Reject pairs whose sides both hold a number that the other lacks, or of which one holds a
     number of three or more digits and the other no digit at all. Separators of thousands, hours
-    that differ by 12, and round numbers such as 300, which may be written in words, are no
+    that differ by 12, years of two digits, and round numbers in words, such as 300, are no
     difference."""
     languages: list[str] | None = None
     """Codes of the languages of source and target, such as `[en, de]`: reject a side of 20 or more
