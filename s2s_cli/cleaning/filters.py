@@ -20,7 +20,7 @@ from s2s_cli.cleaning.reasons import (
     SAME,
     SCRIPT,
     TOO_LONG,
-    UNEVEN,
+    UNEVEN_LENGTHS,
     URLS,
     Reason,
 )
@@ -77,7 +77,7 @@ def _filters(
     if settings.script:
         yield Filter(SCRIPT, _in_unusual_script(sample))
     if settings.max_length_ratio is not None:
-        yield Filter(UNEVEN, _uneven(sample, settings.max_length_ratio))
+        yield Filter(UNEVEN_LENGTHS, _uneven(sample, settings.max_length_ratio))
     if settings.urls:
         yield Filter(URLS, addresses_differ)
     if settings.numbers:

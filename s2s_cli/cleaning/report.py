@@ -13,7 +13,7 @@ class Rejected:
     """How many pairs were rejected for a reason, with the first few of them."""
 
     reason: str
-    phrase: str
+    what: str
     count: int
     examples: tuple[Example, ...]
 
@@ -58,9 +58,7 @@ class Rejections:
     def summary(self) -> tuple[Rejected, ...]:
         """All reasons that held, in the order in which pairs are tested."""
         return tuple(
-            Rejected(
-                reason.name, reason.phrase, self._counts[reason], tuple(self._examples[reason])
-            )
+            Rejected(reason.name, reason.what, self._counts[reason], tuple(self._examples[reason]))
             for reason in REASONS
             if reason in self._counts
         )

@@ -13,11 +13,11 @@ def report_lines(report: Report) -> Iterator[tuple[str, str | None]]:
     names = [", ".join(map(_shown, corpus.files)) for corpus in report.corpora]
     width = max(map(len, names))
     for name, corpus in zip(names, report.corpora, strict=True):
-        yield f"{name:<{width}} {corpus.read:>11,} pairs, {corpus.kept:>11,} kept", None
+        yield f"{name:<{width}} {corpus.read:>11,} lines, {corpus.kept:>11,} kept", None
     yield "", None
-    width = max((len(rejected.phrase) for rejected in report.rejected), default=0)
+    width = max((len(rejected.what) for rejected in report.rejected), default=0)
     for rejected in report.rejected:
-        yield f"rejected  {rejected.phrase:<{width}}  {rejected.count:>9,}", "yellow"
+        yield f"rejected  {rejected.what:<{width}}  {rejected.count:>9,}", "yellow"
         for example in rejected.examples:
             yield f"    {_shown(example.place)}  {example.text}".rstrip(), None
     tabs = sum(corpus.tabs for corpus in report.corpora)
@@ -30,7 +30,10 @@ def report_lines(report: Report) -> Iterator[tuple[str, str | None]]:
 
 
 def _files(corpus: CleanedCorpus) -> Iterator[tuple[str, str | None]]:
-    yield f"{_shown(corpus.kept_file)}: {corpus.kept:,} pairs to train on", "green"
+    yield (
+        f"{_shown(corpus.kept_file)}: {corpus.kept:,} pair{'s' * (corpus.kept != 1)} to train on",
+        "green",
+    )
     rejected = corpus.read - corpus.kept
     yield f"{_shown(corpus.rejected_file)}: {rejected:,} rejected, each with its reason", None
 

@@ -18,6 +18,7 @@ from s2s_cli.cleaning.content import addresses_differ, numbers_differ
         ("12 men", "٣١ رجلا"),
         ("at 3 pm", "um 16 Uhr"),
         ("in 1950", "in den 60ern"),
+        ("30 days", "42 Tage"),
     ],
 )
 def test_pairs_with_different_numbers_are_found(source, target):
@@ -37,6 +38,7 @@ def test_pairs_with_different_numbers_are_found(source, target):
         ("1'000", "1\u202f000"),
         ("3.14", "3,14"),
         ("in 1990 200 people died", "1990 starben 200 Leute"),
+        ("in 1990 200 people died", "200 Leute starben 1990"),
         ("No. 007", "Nr. 7"),
         ("1984", "١٩٨٤"),
         ("25", "२५"),

@@ -30,28 +30,28 @@ def config(tmp_path, corpus, monkeypatch):
 
 
 REPORT = """\
-a.en, a.de           8 pairs,           2 kept
-b.tsv                2 pairs,           1 kept
+a.en, a.de           8 lines,           2 kept
+b.tsv                2 lines,           1 kept
 
-rejected  that are not UTF-8                                            1
+rejected  line that is not UTF-8                              1
     a.en:3  three \\xff | drei
-rejected  without a tab                                                 1
+rejected  line without a tab                                  1
     b.tsv:2  no tab |
-rejected  with an empty side                                            1
+rejected  pair with an empty side                             1
     a.en:8  five |
-rejected  with control or invisible characters                          1
+rejected  control or invisible character                      1
     a.en:4  four \\x07dogs | vier Hunde
-rejected  with different numbers                                        1
+rejected  pair with different numbers                         1
     a.en:7  in 1984 | 1985
-rejected  that repeat an earlier pair                                   1
+rejected  repeated pair                                       1
     a.en:5  one dog | ein Hund
-rejected  that repeat one but for digits, case and punctuation          1
+rejected  repeated but for digits, case, punctuation          1
     a.en:6  One dog! | ein Hund
 1 tab inside text, written as spaces
 
 out/a.tsv: 2 pairs to train on
 out/a.rejected.tsv: 6 rejected, each with its reason
-out/b.tsv: 1 pairs to train on
+out/b.tsv: 1 pair to train on
 out/b.rejected.tsv: 1 rejected, each with its reason
 """
 
@@ -89,7 +89,7 @@ def test_settings_are_overridden_and_those_for_training_are_repeated(config, cap
     arguments += ["--numbers", "false", "--duplicates", "null"]
     assert main(["clean", "c.yaml", "-o", "out", *arguments]) == 0
     shown = capsys.readouterr()
-    assert "a.en, a.de           8 pairs,           6 kept" in shown.out
+    assert "a.en, a.de           8 lines,           6 kept" in shown.out
     assert shown.err.splitlines()[-1] == (
         "  s2s train c.yaml --set training.seed=3"
         " --set 'data.train=[{tsv: out/b.tsv}, {tsv: out/a.tsv}]'"
@@ -128,7 +128,7 @@ def test_json_holds_the_same_as_values(config, capsys):
     assert (first["read"], first["kept"], first["tabs"]) == (8, 2, 1)
     assert report["rejected"][0] == {
         "reason": "invalid_utf8",
-        "phrase": "that are not UTF-8",
+        "what": "line that is not UTF-8",
         "count": 1,
         "examples": [{"place": f"{first['files'][0]}:3", "text": "three \\xff | drei"}],
     }
