@@ -57,7 +57,7 @@ def clean(
             rows, sample = _with_sample(read_rows(corpus, index, read))
             cleaner = _Cleaner(
                 corpus,
-                make_filters(settings, sample, language),
+                tuple(make_filters(settings, sample, language)),
                 repeats,
                 KeptWriter(
                     files.enter_context(output(str(kept))),

@@ -35,8 +35,8 @@ def numbers_differ(source: str, target: str) -> bool:
         return False
     if not _differ(_numbers(source), _numbers(target)):
         return False
-    # The same digits may be grouped differently: 932-8647 and 932-86-47, 155 cm and 1 m 55. The space
-    # in `in 1990 200 people` looks like a separator of thousands, and may not be one in the other side.
+    # The same digits may be grouped differently: 932-8647 and 932-86-47, 155 cm and 1 m 55. And the
+    # space in `on day 12 300 people` looks like a separator of thousands and is none.
     runs, other_runs = _RUN.findall(source), _RUN.findall(target)
     if "".join(runs) == "".join(other_runs) or sorted(runs) == sorted(other_runs):
         return False

@@ -15,7 +15,6 @@ from s2s_cli.cleaning.reasons import (
     LANGUAGE,
     MOJIBAKE,
     NUMBERS,
-    REASONS,
     REPLACED,
     SAME,
     SCRIPT,
@@ -40,17 +39,6 @@ class Filter(NamedTuple):
     holds: Callable[[str, str], bool]
 
 
-def make_filters(
-    settings: Cleaning, sample: Sequence[Pair], language: LanguageFilter | None
-) -> tuple[Filter, ...]:
-    """The filters that are switched on, in the order of REASONS.
-
-    `sample` shows what is usual in the corpus; `language` is the filter of settings.languages.
-    """
-    found = _filters(settings, sample, language)
-    return tuple(sorted(found, key=lambda one: REASONS.index(one.reason)))
-
-
 def first_reason(filters: Sequence[Filter], pair: Pair) -> Reason | None:
     """The first reason to reject the pair; None for a pair to keep."""
     source, target = pair.source, pair.target
@@ -60,9 +48,13 @@ def first_reason(filters: Sequence[Filter], pair: Pair) -> Reason | None:
     return None
 
 
-def _filters(
+def make_filters(
     settings: Cleaning, sample: Sequence[Pair], language: LanguageFilter | None
 ) -> Iterator[Filter]:
+    """The filters that are switched on, in the order of REASONS.
+
+    `sample` shows what is usual in the corpus; `language` is the filter of settings.languages.
+    """
     if settings.empty:
         yield Filter(EMPTY, lambda source, target: not source or not target)
     if settings.encoding:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -77,4 +76,4 @@ def _cleaned_corpora(corpora: list[Corpus], report: Report) -> Iterator[dict[str
         if cleaned.kept:
             mixing = corpus.mixing_weight
             weight = {} if mixing is None else {"mixing_weight": mixing}
-            yield {"tsv": os.path.relpath(cleaned.kept_file), **weight}
+            yield {"tsv": cleaned.kept_file, **weight}

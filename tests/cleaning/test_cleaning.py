@@ -8,6 +8,7 @@ from conftest import write_config
 from dirt import clean_pairs, plant
 
 from s2s_cli.cleaning.clean import clean
+from s2s_cli.cleaning.filters import make_filters
 from s2s_cli.cleaning.reasons import REASONS
 from s2s_cli.config.load import load_config
 from s2s_cli.config.schema import Cleaning
@@ -82,6 +83,11 @@ def test_every_filter_can_be_switched_off_by_its_setting(tmp_path, reason):
     assert reason not in switched.values()
     others = {line: name for line, name in found.items() if name not in of_setting}
     assert {line: switched.get(line) for line in others} == others
+
+
+def test_pairs_are_tested_in_the_order_of_the_reasons():
+    tested = [found.reason for found in make_filters(Cleaning(), [], None)]
+    assert tested == [reason for reason in REASONS if reason in tested] and len(tested) == 10
 
 
 def test_all_reasons_but_those_of_lines_have_a_setting():

@@ -20,7 +20,9 @@ def test_a_side_in_another_language_is_found():
     assert not language.rejects(ENGLISH, GERMAN)
     for pair in ((GERMAN, ENGLISH), (FRENCH, GERMAN), (ENGLISH, FRENCH)):
         assert language.rejects(*pair)
-    assert not language.rejects(ENGLISH, "Le chien court"), "too short to be sure"
+    # Too few letters, and a language that is not sure.
+    for target in ("C'est très bien, ça", "Pizza, Pasta, Espresso und Gelato"):
+        assert not language.rejects(ENGLISH, target)
 
 
 def test_the_setting_rejects_such_pairs(tmp_path):
