@@ -21,6 +21,7 @@ STAGES = [
     ("runtime",),
     ("text",),
     ("checks",),
+    ("cleaning",),
     ("model",),
     ("decoding",),
     ("evaluation",),

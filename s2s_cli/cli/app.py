@@ -17,6 +17,7 @@ import typer
 from s2s_cli import __version__
 from s2s_cli.cli import console
 from s2s_cli.cli.check import check
+from s2s_cli.cli.clean import clean
 from s2s_cli.cli.evaluate import evaluate
 from s2s_cli.cli.export import export
 from s2s_cli.cli.init import init
@@ -29,7 +30,7 @@ from s2s_cli.errors import S2SError
 USER_MISTAKE = 1
 
 GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Data": (check,),
+    "Data": (check, clean),
     "Model": (init, train),
     "Use": (translate, evaluate),
     "Ship": (export,),

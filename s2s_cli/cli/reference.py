@@ -137,6 +137,7 @@ def _values(field: FieldInfo) -> str:
         "int": "integer",
         "float": "number",
         "text": "text",
+        "list": "list",
         "true": "`true`",
         "false": "`false`",
     }

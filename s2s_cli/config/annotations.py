@@ -33,7 +33,10 @@ def choices_in(annotation: Any) -> list[str]:
 
 
 def value_type(field: FieldInfo) -> str:
-    """The values that a setting accepts, such as `int`, `float|bool`, `split|truncate`."""
+    """The values that a setting accepts, such as `int`, `float|bool`, `split|truncate`, `list`."""
+    members = (field.annotation, *get_args(field.annotation))
+    if any(get_origin(member) is list and not sections_in(member) for member in members):
+        return "list"
     names = {int: "int", float: "float", bool: "true|false", str: "text"}
     parts = list(_parts(field.annotation))
     types = [names[part] for part in parts if isinstance(part, type) and part in names]

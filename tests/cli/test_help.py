@@ -143,7 +143,9 @@ def test_schema_prints_json_schema_with_every_section_documented(capsys):
     import json
 
     schema = json.loads(said(capsys, "schema")[1])
-    assert set(schema["properties"]) == {"data", "tokenizer", "model", "training", "decoding"}
+    assert set(schema["properties"]) == {
+        "data", "cleaning", "tokenizer", "model", "training", "decoding",
+    }  # fmt: skip
     assert schema["$defs"]["Training"]["properties"]["batch_tokens"]["description"]
     assert schema["$defs"]["RecurrentModel"]["properties"]["architecture"]["enum"] == [
         "lstm",

@@ -39,6 +39,7 @@ def test_nothing_has_changed_where_the_files_have_moved(changes, tmp_path):
         ("training.max_steps=14", "training.max_steps: 12 → 14", "safe"),
         ("training.epochs=3", "training.epochs: null → 3", "safe"),
         ("decoding.beam_size=4", "decoding.beam_size: 1 → 4", "safe"),
+        ("cleaning.numbers=false", "cleaning.numbers: true → false", "safe"),
         ("training.keep_checkpoints=1", "training.keep_checkpoints: 3 → 1", "safe"),
         ("training.label_smoothing=0.2", "training.label_smoothing: 0.1 → 0.2", "needs --force"),
         ("training.precision=bfloat16", 'training.precision: "float32" → "bfloat16"', "needs --force"),

@@ -4,6 +4,7 @@ A default is written here and nowhere else. The attribute docstrings are the hel
 options and the descriptions in `s2s schema` and in docs/settings.md.
 """
 
+from s2s_cli.config.schema.cleaning import Cleaning
 from s2s_cli.config.schema.config import (
     FAMILIES,
     Config,
@@ -32,6 +33,7 @@ __all__ = [
     "FAMILIES",
     "MAX_CANDIDATES",
     "RUN_FORMAT",
+    "Cleaning",
     "Config",
     "Corpus",
     "Data",

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar, Union
 
 from pydantic import Discriminator, Field, Tag, create_model, model_validator
 
+from s2s_cli.config.schema.cleaning import Cleaning
 from s2s_cli.config.schema.data import Data
 from s2s_cli.config.schema.decoding import Decoding
 from s2s_cli.config.schema.model import ModelSettings
@@ -30,6 +31,8 @@ class Config(Section):
 
     data: Data
     """Where the sentence pairs come from."""
+    cleaning: Annotated[Cleaning, OnResume.SAFE] = Cleaning()
+    """Which training pairs `s2s clean` rejects; training does not read this section."""
     tokenizer: Annotated[Tokenizer, OnResume.NEW_RUN] = Tokenizer()
     """How sentences are split into tokens."""
     model: Annotated[ModelSettings, OnResume.NEW_RUN]
