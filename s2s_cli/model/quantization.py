@@ -65,18 +65,27 @@ class QuantizedProduct:
     def _product(
         self, rows: Tensor, integers: Tensor, offset: Tensor, scale: Tensor, bias: Tensor
     ) -> Tensor:
-        flat = tf.reshape(rows, [-1, rows.shape[-1]])
+        is_matrix = rows.shape.rank == 2
+        flat = rows if is_matrix else tf.reshape(rows, [-1, rows.shape[-1]])
         largest = self._bound
         if largest is None:
             largest = tf.reduce_max(tf.abs(flat), axis=1, keepdims=True)
             largest = tf.maximum(largest, 1e-30)  # a row of zeros
-        unsigned = tf.cast(tf.round(flat * (MAX_INT8 / largest)) + OFFSET, tf.uint8)
+        # The cast truncates, so half of a step more rounds.
+        unsigned = tf.cast(flat * (MAX_INT8 / largest) + (OFFSET + 0.5), tf.uint8)
         sums = integer_product(unsigned, integers, offset)
         found = sums * scale
         if self._bound is None:
             found = found * largest + bias
-        shape = tf.concat([tf.shape(rows)[:-1], [tf.shape(sums)[1]]], axis=0)
-        return tf.ensure_shape(tf.reshape(found, shape), [*rows.shape[:-1], sums.shape[1]])
+        return found if is_matrix else with_positions(found, rows)
+
+
+def with_positions(found: Tensor, inputs: Tensor) -> Tensor:
+    """The rows found (B×T,C) for inputs (…,T,D), as (…,T,C)."""
+    if inputs.shape.rank == 3 and inputs.shape[1] == 1:
+        return tf.reshape(found, [-1, 1, found.shape[1] or tf.shape(found)[1]])
+    shape = tf.concat([tf.shape(inputs)[:-1], [tf.shape(found)[1]]], axis=0)
+    return tf.ensure_shape(tf.reshape(found, shape), [*inputs.shape[:-1], found.shape[1]])
 
 
 def integer_product(rows: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from s2s_cli.model.embeddings import TiedOutput, read_output
+from s2s_cli.model.quantization import with_positions
 from s2s_cli.model.transformer.layers import Projections, join_heads, replaced, softmax
 
 if TYPE_CHECKING:
@@ -99,18 +100,11 @@ def rows_product(
     inputs: Tensor, kernel: Tensor, bias: Tensor | None, activation: Function | None = None
 ) -> Tensor:
     """inputs (…,D), kernel (D,C), bias (C,) → activation(inputs × kernel + bias), (…,C)."""
-    size, count = kernel.shape
+    size = kernel.shape[0]
     rows = tf.matmul(tf.reshape(tf.cast(inputs, kernel.dtype), [-1, size]), kernel)
     rows = rows if bias is None else tf.nn.bias_add(rows, bias)
     rows = rows if activation is None else activation(rows)
-    if inputs.shape.rank == 2:
-        return rows
-    if inputs.shape[1] == 1:
-        return tf.reshape(rows, [-1, 1, count])
-    return tf.ensure_shape(
-        tf.reshape(rows, tf.concat([tf.shape(inputs)[:-1], [count]], axis=0)),
-        [*inputs.shape[:-1], count],
-    )
+    return rows if inputs.shape.rank == 2 else with_positions(rows, inputs)
 
 
 def layer_norm(layer: keras.layers.LayerNormalization) -> Function:
