@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from s2s_cli.checks import findings
 from s2s_cli.checks.findings import Collector, Report, Split
@@ -12,9 +14,11 @@ from s2s_cli.checks.inspection import LineInspector, PairInspector, PlacedPair
 from s2s_cli.checks.repeats import SeenTexts
 from s2s_cli.config.schema import Config, Files
 from s2s_cli.errors import DataError
-from s2s_cli.text.corpus import sentences, training_pairs
+from s2s_cli.text.corpus import sentences, total_bytes, training_pairs
 from s2s_cli.text.filters import IDENTICAL, UNEVEN, Filters
 from s2s_cli.text.holdout import held_out
+from s2s_cli.text.lines import Reading
+from s2s_cli.text.rows import Pair
 from s2s_cli.text.tokenizer import (
     MANY_UNKNOWN,
     SPECIAL_TOKENS,
@@ -28,16 +32,38 @@ from s2s_cli.text.word_vectors import describe_skipped, read_word_vectors
 
 # Word vectors that match less of the vocabulary are probably of another language or tokenizer.
 FEW_VECTORS = 0.2
+# Rows between two reports of progress.
+ROWS_PER_UPDATE = 1 << 10
+
+_Item = TypeVar("_Item")
 
 
-def check(config: Config, test: Files | None, *, threads: int) -> Report:
-    """Reads every corpus of the config and a test set; reports problems instead of raising them."""
+def check(
+    config: Config,
+    test: Files | None,
+    *,
+    threads: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Report:
+    """Reads every corpus of the config and a test set; reports problems instead of raising them.
+
+    `progress` gets the number of bytes that were read, of those that `bytes_to_read` gives.
+    """
     data = config.data
     collector = Collector(_outcomes(config))
     is_held_out = held_out(config)
-    tokenizers = _learn_tokenizers(config, is_held_out, collector, threads)
+    reading = Reading()
+
+    def follow(items: Iterable[_Item]) -> Iterator[_Item]:
+        for number, item in enumerate(items):
+            if number % ROWS_PER_UPDATE == 0:
+                progress(reading.done)
+            yield item
+
+    pairs = functools.partial(training_pairs, data, is_held_out, reading, skip_problems=True)
+    tokenizers = _learn_tokenizers(config, lambda: follow(pairs()), collector, threads)
     splits = {name: Split(name) for name in ("training", "validation", "test")}
-    lines = LineInspector(collector, is_word_level=config.tokenizer.type == "word")
+    lines = LineInspector(collector, reading, is_word_level=config.tokenizer.type == "word")
     inspector = PairInspector(
         collector,
         Filters.from_settings(data, config.model),
@@ -47,11 +73,11 @@ def check(config: Config, test: Files | None, *, threads: int) -> Report:
         SeenTexts(),
         {side: normalizer(config.tokenizer, side) for side in ("source", "target")},
     )
-    inspector.inspect(_training_pairs(config, is_held_out, lines, splits))
+    inspector.inspect(follow(_training_pairs(config, is_held_out, lines, splits)))
     others = [("validation", data.validation), ("test", test)]
     for name, files in others:
         if files is not None and files.paths:
-            inspector.inspect((splits[name], placed) for placed in lines.pairs(files, name))
+            inspector.inspect(follow((splits[name], pair) for pair in lines.pairs(files, name)))
     names = ["training", *(name for name, files in others if files is not None)]
     for name in names:
         if splits[name].used == 0 and not collector.has_failed(name):
@@ -67,8 +93,18 @@ def check(config: Config, test: Files | None, *, threads: int) -> Report:
         tuple(splits[name] for name in names),
         found,
         passes=not any(finding.fails for finding in found),
-        read_as=dict(lines.reading.read_as),
+        read_as=dict(reading.read_as),
     )
+
+
+def bytes_to_read(config: Config, test: Files | None) -> int | None:
+    """The bytes that `check` reads, of files as they are on disk; None if that cannot be told."""
+    data = config.data
+    train, others = total_bytes(data.train), total_bytes(filter(None, (data.validation, test)))
+    if train is None or others is None:
+        return None
+    vocabularies = 1 if config.tokenizer.shared else 2
+    return (vocabularies + 1) * train + others
 
 
 def _judge_unknown(split: Split, collector: Collector) -> None:
@@ -133,7 +169,7 @@ def _training_pairs(
 
 def _learn_tokenizers(
     config: Config,
-    is_held_out: Callable[[str], bool] | None,
+    pairs: Callable[[], Iterator[Pair]],
     collector: Collector,
     threads: int,
 ) -> Tokenizers | None:
@@ -141,7 +177,7 @@ def _learn_tokenizers(
     seed = config.training.seed
 
     def read(side: str | None) -> Iterator[tuple[str, str]]:
-        return sentences(training_pairs(config.data, is_held_out, skip_problems=True), side)
+        return sentences(pairs(), side)
 
     def learn_side(side: str) -> Tokenizer:
         text = (sentence for _, sentence in read(side))

@@ -60,15 +60,14 @@ class PlacedPair(NamedTuple):
 class LineInspector:
     """Reports what is wrong with the lines of corpora, and returns their pairs."""
 
-    def __init__(self, collector: Collector, *, is_word_level: bool):
-        self.reading = Reading()
-        self._collector = collector
+    def __init__(self, collector: Collector, reading: Reading, *, is_word_level: bool):
+        self._collector, self._reading = collector, reading
         self._special = re.compile(SPECIAL + (f"|{JOINER}" if is_word_level else ""))
 
     def pairs(self, files: Files, split: str, index: int = 0) -> Iterator[PlacedPair]:
         """Every pair of a corpus that can be read and has text."""
         shifts = ShiftDetector()
-        for row in read_rows(files, index, self.reading):
+        for row in read_rows(files, index, self._reading):
             self._inspect_row(row, files, split)
             if row.raw and files.source:
                 shifts.add(*_sides(row))

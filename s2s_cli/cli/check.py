@@ -22,7 +22,7 @@ def check(
     threads: options.Threads = None,
 ) -> None:
     """Find problems in the corpora of a config; exit code 1 where training would fail."""
-    from s2s_cli.checks.check import check
+    from s2s_cli.checks.check import bytes_to_read, check
     from s2s_cli.cli.check_report import report_lines
     from s2s_cli.config.load import load_config
     from s2s_cli.config.schema import Files
@@ -33,7 +33,8 @@ def check(
         )
     test = Files(source=test_source, target=test_target) if test_source else None
     config = load_config(config_file, tuple(settings or ()))
-    report = check(config, test, threads=options.thread_count(threads))
+    with console.Meter("checking", bytes_to_read(config, test), "B") as meter:
+        report = check(config, test, threads=options.thread_count(threads), progress=meter.move_to)
     if as_json:
         console.print_line(json.dumps(asdict(report)))
     else:

@@ -55,9 +55,8 @@ def evaluate(
             "Lower --batch-size or --beam-size.",
         ) from None
     texts = [one_line(translation.text) for translation in found]
-    fitting = scripts.bleu_tokenizer(references)
     if bleu_tokenizer == "auto":
-        bleu_tokenizer = fitting
+        bleu_tokenizer = scripts.bleu_tokenizer(references)
     scores = score_translations(texts, references, bleu_tokenizer)
     path = run.translations(f"evaluation-{_slug(source)}")
     step = step_of(run.find_checkpoint(checkpoint))
@@ -66,8 +65,7 @@ def evaluate(
         TranslationRecord("evaluation", step, translator.decoding, scores),
         zip(sources, references, found, strict=True),
     )
-    is_unfit = fitting != "13a" and bleu_tokenizer not in ("zh", "char")
-    return Evaluation(scores, path, fitting if is_unfit else None)
+    return Evaluation(scores, path, scripts.better_bleu_tokenizer(references, bleu_tokenizer))
 
 
 def _slug(source: str) -> str:

@@ -39,3 +39,10 @@ def bleu_tokenizer(sentences: Iterable[str]) -> str:
         return "13a"
     # Japanese is about half kana; Chinese has none.
     return "zh" if counts["han"] > 10 * (counts["kana"] + counts["other"]) else "char"
+
+
+def better_bleu_tokenizer(sentences: Iterable[str], chosen: str) -> str | None:
+    """The tokenizer that BLEU needs for these sentences where the chosen one takes whole lines for
+    words, else None."""
+    fitting = bleu_tokenizer(sentences)
+    return fitting if fitting != "13a" and chosen not in ("zh", "char") else None

@@ -50,7 +50,7 @@ from s2s_cli.training.resolve import fingerprint_files, resolve_for_run
 from s2s_cli.training.schedules import warnings_about
 from s2s_cli.training.state import TrainingState
 from s2s_cli.training.step import TrainingStep
-from s2s_cli.training.validation import Validation, selection_key
+from s2s_cli.training.validation import Validation, bleu_warnings, selection_key
 
 # Held-out sentences that a run stores, so that an export is proven without the corpora.
 EXPORT_SAMPLES = 100
@@ -183,7 +183,10 @@ class _Trainer:
             batch_tokens=training.batch_tokens,
             step=self._state.step,
             changes=changes,
-            warnings=warnings_about(training, self._prepared.train),
+            warnings=(
+                *warnings_about(training, self._prepared.train),
+                *bleu_warnings(training, self._prepared.validation),
+            ),
         )
 
     def train(self) -> Iterator[TrainingEvent]:

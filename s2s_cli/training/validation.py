@@ -7,7 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 
-from s2s_cli.config.schema import ResolvedConfig
+from s2s_cli.config.schema import ResolvedConfig, Training
 from s2s_cli.decoding.model_search import ModelSearch
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.evaluation.metrics import score_translations
@@ -18,6 +18,7 @@ from s2s_cli.runs.run import Run
 from s2s_cli.text.batches import batches
 from s2s_cli.text.lines import one_line
 from s2s_cli.text.plan import plan_in_order
+from s2s_cli.text.scripts import better_bleu_tokenizer
 from s2s_cli.text.store import TokenStore
 from s2s_cli.training.events import Sample, ValidationResult
 from s2s_cli.training.loop import StoppedError
@@ -105,3 +106,16 @@ def selection_key(config: ResolvedConfig, store: TokenStore | None) -> str:
         measured_by["tokenizer"] = config.training.bleu_tokenizer
     text = json.dumps(measured_by, sort_keys=True)
     return f"{metric} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def bleu_warnings(training: Training, store: TokenStore | None) -> tuple[str, ...]:
+    """A sentence about a tokenizer of BLEU that takes whole lines of these pairs for words."""
+    references = () if store is None else (target for _, target in store.texts())
+    better = better_bleu_tokenizer(references, training.bleu_tokenizer)
+    if better is None:
+        return ()
+    return (
+        "the targets are written without spaces between words, so BLEU with"
+        f" {training.bleu_tokenizer} takes whole lines for words; set training.bleu_tokenizer to"
+        f" {better} or auto",
+    )

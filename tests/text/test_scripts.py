@@ -2,7 +2,7 @@
 
 import pytest
 
-from s2s_cli.text.scripts import bleu_tokenizer
+from s2s_cli.text.scripts import better_bleu_tokenizer, bleu_tokenizer
 from s2s_cli.text.splitting import is_unspaced
 
 
@@ -30,3 +30,10 @@ def test_a_few_foreign_sentences_do_not_matter():
 
 def test_words_need_no_space_in_these_scripts():
     assert all(map(is_unspaced, "我ひカ。ไ")) and not any(map(is_unspaced, "aя집ا."))
+
+
+def test_a_tokenizer_that_takes_lines_for_words_is_named_with_a_better_one():
+    assert better_bleu_tokenizer(["我们今天去学校。"], "13a") == "zh"
+    assert better_bleu_tokenizer(["私は学校に行く。"], "intl") == "char"
+    assert better_bleu_tokenizer(["私は学校に行く。"], "zh") is None
+    assert better_bleu_tokenizer(["We go to school."], "13a") is None
