@@ -62,17 +62,19 @@ def _zstandard(file: BinaryIO) -> object:
             "it is packed by Zstandard, and the package zstandard is not installed.",
             pip_install_hint("zstd"),
         ) from None
-    return _ZstandardReader(file, zstandard.ZstdDecompressor().decompressobj)
+    new_frame = zstandard.ZstdDecompressor().decompressobj
+    return _ZstandardReader(file, new_frame, zstandard.ZstdError)
 
 
 class _ZstandardReader(io.RawIOBase):
-    """The unpacked bytes of frames of Zstandard; EOFError where the last one is not whole.
+    """The unpacked bytes of frames of Zstandard; EOFError where the last one is not whole, OSError
+    for `error`, which the package raises for damaged ones.
 
     The package's own reader takes a file that ends too early for one that ends.
     """
 
-    def __init__(self, file: BinaryIO, new_frame: Callable[[], Any]):
-        self._file, self._new_frame = file, new_frame
+    def __init__(self, file: BinaryIO, new_frame: Callable[[], Any], error: type[Exception]):
+        self._file, self._new_frame, self._error = file, new_frame, error
         self._frame, self._left = new_frame(), b""
         self._is_inside = False
 
@@ -90,7 +92,10 @@ class _ZstandardReader(io.RawIOBase):
                     raise EOFError("the packed file ends too early")
                 return 0
             self._is_inside = True
-            self._left = self._frame.decompress(packed)
+            try:
+                self._left = self._frame.decompress(packed)
+            except self._error as error:
+                raise OSError(str(error)) from None
         taken = min(len(buffer), len(self._left))
         buffer[:taken], self._left = self._left[:taken], self._left[taken:]
         return taken

@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 from text.format_cases import (
     PAIRS,
     TMX,
@@ -16,7 +18,7 @@ from text.format_cases import (
     write_parallel,
     write_table,
 )
-from text.text_cases import character_tokenizer, make_store
+from text.text_cases import character_tokenizer, make_store, property_test
 
 from s2s_cli.config.schema import Files
 from s2s_cli.text.corpus import read_pairs, read_rows
@@ -334,3 +336,29 @@ def test_a_setting_of_another_format_is_refused(tmp_path):
         f"{path}: it is read as jsonl, which has no setting `columns`.\n"
         "Its settings are `fields`, `weight`."
     )
+
+
+# Damage.
+
+EDITS = st.lists(
+    st.tuples(st.floats(0, 1), st.integers(0, 3), st.binary(max_size=4)), min_size=1, max_size=4
+)
+
+
+@pytest.mark.parametrize("name", in_every_format(PAIRS))
+@property_test
+@given(packing=st.sampled_from(["plain", *PACKINGS]), edits=EDITS)
+def test_a_damaged_file_gives_pairs_or_problems_with_a_place(
+    tmp_path_factory, name, packing, edits
+):
+    content = PACKINGS[packing](in_every_format(PAIRS)[name])
+    for position, removed, added in edits:
+        at = round(position * len(content))
+        content = content[:at] + added + content[at + removed :]
+    path = written(tmp_path_factory.mktemp("damaged"), name, content)
+    for row in read_rows(Files(path=path)):
+        assert row.pair is not None or row.problems
+        assert all(problem.place.startswith(path) and problem.message for problem in row.problems)
+        if row.pair is not None:
+            row.pair.source.encode(), row.pair.target.encode()
+            assert not set("\r\n") & {*row.pair.source, *row.pair.target}
