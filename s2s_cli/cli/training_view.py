@@ -78,9 +78,8 @@ class TrainingView:
                 for path, how in event.read_as:
                     self._line(f"corpus            {Path(path).name} is read as {how}")
                 if event.line_ends:
-                    self._warning(
-                        f"{event.line_ends:,} line ends inside texts were replaced by spaces"
-                    )
+                    ends = "line end" if event.line_ends == 1 else "line ends"
+                    self._warning(f"{event.line_ends:,} {ends} inside text replaced by spaces")
             case DataReady():
                 self._data_ready(event)
             case VectorsMatched():

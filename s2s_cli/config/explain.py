@@ -31,6 +31,8 @@ _TYPES = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "string_type": "text",
+    "string_too_short": "one character",
+    "string_too_long": "one character",
     "list_type": "a list",
     "dict_type": "a section",
     "model_type": "a section with keys of its own",
@@ -132,6 +134,9 @@ def _allowed(path: KeyPath, mistakes: list[_Mistake], config: type[Config]) -> s
         elif mistake.kind in _BOUNDS:
             words, name = _BOUNDS[mistake.kind]
             needs.append(f"{words} {mistake.context[name]}")
+        elif mistake.kind in ("too_short", "too_long"):
+            limits = [mistake.context.get(name) for name in ("min_length", "max_length")]
+            needs.append(f"a list of {next(limit for limit in limits if limit is not None)}")
         elif mistake.kind in _TYPES:
             needs.append(_TYPES[mistake.kind])
         else:

@@ -33,6 +33,18 @@ def misplaced_sentences(rows: Sequence[Sequence[str]]) -> Misplaced | None:
     return Misplaced(numbers[0] + 1, texts[0] + 1, texts[1] + 1)
 
 
+def has_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row holds a word, where all rows below it hold a number."""
+    first, below = rows[:1], [row for row in rows[1:] if any(row)]
+    if not first or not below:
+        return False
+    width = min(map(len, [*first, *below]))
+    return any(
+        not is_number(first[0][column]) and all(is_number(row[column]) for row in below)
+        for column in range(width)
+    )
+
+
 def is_number(text: str | bytes) -> bool:
     """Whether Python reads the text as a number; `nan` and `inf` are some."""
     try:

@@ -115,8 +115,10 @@ _ENCODINGS = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
+_ZIP = b"PK\x03\x04"
+_SPREADSHEETS = (".xlsx", ".ods")
 _CONTAINERS = {
-    b"PK\x03\x04": ("a zip archive", "unzip {}"),
+    _ZIP: ("a zip archive", "unzip {}"),
     b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "7z x {}"),
     b"Rar!": ("a rar archive", "unrar x {}"),
     b"%PDF": ("a PDF", "pdftotext {}"),
@@ -130,6 +132,8 @@ def require_text(start: bytes, path: str) -> None:
     for mark, encoding in _ENCODINGS.items():
         if start.startswith(mark):
             raise _not_utf8(encoding, name)
+    if start.startswith(_ZIP) and path.lower().endswith(_SPREADSHEETS):
+        raise NotTextError("it is a spreadsheet, not text.", "Save it as CSV.")
     for magic, (what, command) in _CONTAINERS.items():
         if start.startswith(magic):
             hint = (

@@ -41,7 +41,7 @@ SHOWN = {
     TokenizerLearned("source", 60): "learned a source vocabulary of 60 tokens",
     CorporaRead((("data/a.tmx", "TMX: from en to fr"),), 1200): (
         "corpus            a.tmx is read as TMX: from en to fr\n"
-        "warning: 1,200 line ends inside texts were replaced by spaces"
+        "warning: 1,200 line ends inside text replaced by spaces"
     ),
     VectorsMatched("v.vec", 9, 60, "1 line of another length"): (
         "word vectors      9 of 60 tokens from v.vec (skipped: 1 line of another length)"

@@ -51,6 +51,11 @@ PAIRS = "data: {train: {tsv: a}}\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("data: {train: {path: a, columns: [2]}}",
+         "1: data.train.columns is [2]; it must be a list of 2."),
+        ("data: {train: {path: a, delimiter: ab}}",
+         "1: data.train.delimiter is 'ab'; it must be one character."),
+        ("data: {train: {tsv: a, columns: [1, 2]}}", "1: data.train.columns needs `path: FILE`."),
         ("data: {train: {source: a}}", "1: data.train needs `path: FILE` or `tsv: FILE`, or both"),
         ("data: {train: [{tsv: a}, {source: a}]}", "1: data.train.1 needs `path: FILE` or `tsv: FILE`"),
         (PAIRS + "model: {embedding: {shared: true}}\ntokenizer: {shared: false}",

@@ -156,6 +156,19 @@ def test_columns_of_numbers_are_refused_with_the_setting_that_names_others(tmp_p
     assert texts(Files(path=path, columns=[2, 4])) == [("dog", "Hund"), ("cat", "Katze")]
 
 
+def test_a_word_above_a_column_of_numbers_shows_a_header(tmp_path):
+    path = written(tmp_path, "a.csv", "id,en,de\n1,dog,Hund\n2,cat,Katze\n")
+    expected = [("dog", "Hund"), ("cat", "Katze")]
+    assert texts(Files(path=path, columns=[2, 3])) == expected
+    assert texts(Files(path=path, columns=[2, 3], header=False)) == [("en", "de"), *expected]
+    assert refusal(path=path).endswith(f"Name them: `path: {path}` and `columns: [en, de]`.")
+
+
+def test_a_spreadsheet_is_to_be_saved_as_csv(tmp_path):
+    path = written(tmp_path, "a.xlsx", b"PK\x03\x04rest")
+    assert refusal(path=path) == f"{path}: it is a spreadsheet, not text.\nSave it as CSV."
+
+
 def test_a_column_that_is_not_there(tmp_path):
     path = written(tmp_path, "a.csv", "id,de,en\n1,Hund,dog\n")
     assert refusal(path=path, columns=["en", "fr"]) == (

@@ -40,7 +40,7 @@ class Files(Section):
     """Column or field of `path` with the weight of the pair in the loss; null: 1."""
     header: bool | None = None
     """Whether the first row of TSV or CSV holds names; null: where `columns` or `weight` has a name,
-    or where it says source and target."""
+    where it says source and target, or where it has a word above a column of numbers."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     """The character between the columns of CSV; null: a comma, semicolon or tab, by its first lines."""
     quotes: bool | None = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from s2s_cli.config.schema import Files
-from s2s_cli.text.columns import misplaced_sentences
+from s2s_cli.text.columns import has_header, misplaced_sentences
 from s2s_cli.text.lines import Reading, bare_line, decode, raw_lines
 from s2s_cli.text.rows import (
     BAD_RECORD,
@@ -85,15 +85,19 @@ def _cells(lines: Sequence[bytes], delimiter: str) -> list[list[str]]:
 
 def _other_columns(path: str, rows: Sequence[Sequence[str]]) -> Problem | None:
     """The problem of a table whose sentences are not in its first two columns."""
-    found = misplaced_sentences(rows)
+    is_named = has_header(rows)
+    found = misplaced_sentences(rows[1:] if is_named else rows)
     if found is None:
         return None
+    columns: list[object] = [found.source, found.target]
+    if is_named:
+        columns = [rows[0][column - 1].strip() for column in (found.source, found.target)]
     return Problem(
         OTHER_COLUMNS,
         path,
         f"column {found.numbers} holds numbers; the sentences seem to be in columns"
         f" {found.source} and {found.target}.",
-        f"Name them: `path: {path}` and `columns: [{found.source}, {found.target}]`.",
+        f"Name them: `path: {path}` and `columns: [{columns[0]}, {columns[1]}]`.",
     )
 
 
@@ -240,9 +244,9 @@ def _layout(path: str, files: Files, rows: Sequence[list[str]]) -> _Layout | Pro
         wanted, names = USUAL_NAMES, [name.casefold() for name in names]
     asked = [*wanted, *([] if files.weight is None else [files.weight])]
     if header is None:
-        header = any(isinstance(name, str) for name in asked)
+        header = any(isinstance(name, str) for name in asked) or has_header(rows)
     if files.columns is None and wanted != USUAL_NAMES:
-        problem = _other_columns(path, rows[1:] if header else rows)
+        problem = _other_columns(path, rows)
         if problem is not None:
             return problem
     places = []
