@@ -294,7 +294,7 @@ def test_cells_that_a_spreadsheet_has_quoted_are_named(dirty, cell, is_quoted):
 
 def test_one_file_is_checked_as_it_is_read(dirty, tmp_path):
     rows = [f"{a.decode()},{b.decode()}" for a, b in zip(dirty.sources, dirty.targets, strict=True)]
-    bad = ['"1\n2",one two', "3,th\u200bree", "4", "5,<unk>"]
+    bad = ['"1\n2",one two', "3,th\u200bree", "4", "5,<unk>", '6666666,"""si""""x"""']
     table = tmp_path / "pairs.csv"
     table.write_text("\n".join([*rows, *bad]) + "\n", encoding="utf-8")
     report, found = dirty.report(dirty.write(train={"path": str(table)}))
@@ -307,4 +307,5 @@ def test_one_file_is_checked_as_it_is_read(dirty, tmp_path):
         "line_end_inside": (1, [("pairs.csv:41", "1 2 | one two")]),
         "control": (1, [("pairs.csv:43", "th\\u200bree")]),
         "special_token": (1, [("pairs.csv:45", "<unk>")]),
+        "quoted_cell": (1, [("pairs.csv:46", '"si""x"')]),
     }

@@ -28,7 +28,7 @@ from s2s_cli.text.rows import (
 )
 
 # Rows by which a table is judged: its columns, its delimiter, its quotes.
-SAMPLE = 200
+SAMPLE = 10_000
 # The first of those that fit equally well is taken: a comma stands in texts more often.
 DELIMITERS = "\t;,"
 # The header of a table whose columns are not named in the config.
