@@ -20,7 +20,7 @@ data:
   train:
 {corpus}
   {validation}
-  max_length: 100                  # tokens of a side; longer pairs are left out
+  max_length: {max_length:<21}# tokens of a side; longer pairs are left out
 
 tokenizer:
   type: {tokenizer:<27}# unigram, bpe, word, char
@@ -37,6 +37,8 @@ training:
   validation_steps: {validation_steps}
   checkpoint_steps: {validation_steps}
   early_stopping: {{metric: bleu, patience: 5}}
+
+decoding: {{max_length: {longest_translation}}}
 """
 
 _HELD_OUT = """\
@@ -77,6 +79,8 @@ class Rules:
     """Pairs for validation; 0: there are not enough."""
     tokenizer: str
     vocab_size: int
+    max_length: int
+    """Tokens of a side."""
     size: int
     """Of an embedding; other layers follow from it."""
     max_steps: int
@@ -92,10 +96,12 @@ def rules(pairs: int, *, is_transformer: bool) -> Rules:
     epoch = max(1.0, pairs * SENTENCE / batch_tokens)
     epochs = 40 if is_transformer else 20  # a Transformer needs more passes
     max_steps = min(100_000, max(1000, math.ceil(epochs * epoch)))
+    tokenizer = "bpe" if pairs >= 2000 else "char"
     small = 128 if is_transformer or pairs < FEW_PAIRS else 256
     return Rules(
         held_out=max(1, min(1000, pairs // 20)) if pairs > 1 else 0,
-        tokenizer="bpe" if pairs >= 2000 else "char",
+        tokenizer=tokenizer,
+        max_length=400 if tokenizer == "char" else 100,  # characters are many
         vocab_size=8000 if pairs >= 20_000 else 2000,
         size=256 if pairs >= 200_000 else small,  # a larger model overfits a small corpus
         max_steps=max_steps,
@@ -132,6 +138,8 @@ def starter_config(corpus: Mapping[str, object], pairs: int, architecture: str =
         ),
         tokenizer=found.tokenizer,
         vocab_size=found.vocab_size,
+        max_length=found.max_length,
+        longest_translation=2 * found.max_length,
         max_steps=found.max_steps,
         batch_tokens=found.batch_tokens,
         learning_rate=found.learning_rate,

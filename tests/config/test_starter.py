@@ -35,6 +35,8 @@ def test_the_starter_config_is_valid_and_suits_the_number_of_pairs(
     )
     assert (config.tokenizer.type, config.tokenizer.vocab_size) == (tokenizer, vocab_size)
     assert (config.data.validation and config.data.validation.pairs) == held_out
+    assert config.data.max_length == (400 if tokenizer == "char" else 100)
+    assert config.decoding.max_length == 2 * config.data.max_length
     training = config.training
     assert 1000 <= training.max_steps <= 100_000
     assert training.schedule.warmup_steps * 8 <= training.max_steps
