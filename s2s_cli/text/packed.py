@@ -122,8 +122,13 @@ _CONTAINERS = {
     b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "7z x {}"),
     b"Rar!": ("a rar archive", "unrar x {}"),
     b"%PDF": ("a PDF", "pdftotext {}"),
+    b"\x04\x22\x4d\x18": ("packed by LZ4", "lz4 -d {}"),
+    b"\x1f\x9d": ("packed by compress", "uncompress {}"),
     b"PAR1": ("a Parquet file", None),
 }
+_TAR_AT = 257
+# The share of printable characters in text.
+_MOST_TEXT = 0.95
 
 
 def require_text(start: bytes, path: str) -> None:
@@ -140,11 +145,30 @@ def require_text(start: bytes, path: str) -> None:
                 f"Unpack it with `{command.format(name)}`." if command else "Name it under `path:`."
             )
             raise NotTextError(f"it is {what}, not text.", hint)
+    if start[_TAR_AT:].startswith(b"ustar"):
+        raise NotTextError("it is a tar archive, not text.", f"Unpack it with `tar -xf {name}`.")
     zeros = start.count(0)
-    if zeros > max(3, len(start) // 5):
-        # Text in Latin letters is every second byte a zero in UTF-16.
-        is_little = start[1::2].count(0) > zeros // 2
-        raise _not_utf8("UTF-16LE" if is_little else "UTF-16BE", name)
+    if zeros > max(3, len(start) // 50):
+        found = _unmarked_utf16(start)
+        if found is not None:
+            raise _not_utf8(found, name)
+        if zeros > len(start) // 5:
+            hint = "Export it as text, or unpack it with its own program."
+            raise NotTextError("it is binary, not text.", hint)
+
+
+def _unmarked_utf16(start: bytes) -> str | None:
+    """The byte order of UTF-16 without a mark, or None where it is no such text."""
+    texts = {
+        name: start[: len(start) // 2 * 2].decode(name, "replace")
+        for name in ("UTF-16LE", "UTF-16BE")
+    }
+    # In the wrong byte order, spaces and line ends are letters of other scripts.
+    spaces = {name: sum(map(text.count, " \t\n")) for name, text in texts.items()}
+    name = max(spaces, key=lambda name: spaces[name])
+    text = texts[name].translate(dict.fromkeys(map(ord, "\t\r\n"), " "))
+    is_text = spaces[name] > 0 and sum(map(str.isprintable, text)) >= _MOST_TEXT * len(text)
+    return name if is_text else None
 
 
 def _not_utf8(encoding: str, name: str) -> NotTextError:

@@ -141,11 +141,11 @@ def _one_line(value: object, place: str, problems: list[Problem]) -> tuple[str, 
 
 def parse_weight(value: object) -> float | None:
     """The weight of a pair, 0 or more; None if the value is something else."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, bool):
         return None
     try:
-        weight = float(value)
-    except (ValueError, OverflowError):
+        weight = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
         return None
     return weight if math.isfinite(weight) and weight >= 0.0 else None
 

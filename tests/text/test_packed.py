@@ -2,8 +2,10 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import sys
+import tarfile
 
 import pytest
 import zstandard
@@ -23,6 +25,18 @@ PACKED = {
     "bzip2": bz2.compress(TEXT),
     "zstandard": zstandard.compress(TEXT),
 }
+
+
+def _tar() -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        member = tarfile.TarInfo("pairs.tsv")
+        member.size = len(TEXT)
+        archive.addfile(member, io.BytesIO(TEXT))
+    return file.getvalue()
+
+
+TAR = _tar()
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.gz", "a"])
@@ -51,10 +65,32 @@ def test_a_packed_file_that_ends_too_early_is_refused_with_the_line(tmp_path, pa
         ("a bird\tb\n".encode("utf-16-le"), "it is UTF-16LE, not UTF-8.", "iconv -f UTF-16LE"),
         ("a bird\tb\n".encode("utf-16-be"), "it is UTF-16BE, not UTF-8.", "iconv -f UTF-16BE"),
         (gzip.compress("a bird\tb\n".encode("utf-16-be")), "it is UTF-16BE, not", "iconv"),
+        ("птица\tVogel\n".encode("utf-16-le"), "it is UTF-16LE, not UTF-8.", "iconv -f UTF-16LE"),
+        ("птица\tVogel\n".encode("utf-16-be"), "it is UTF-16BE, not UTF-8.", "iconv -f UTF-16BE"),
+        ("我们 去\tVogel\n".encode("utf-16-le"), "it is UTF-16LE, not UTF-8.", "iconv -f UTF-16LE"),
+        (TAR, "it is a tar archive, not text.", "tar -xf '"),
+        (gzip.compress(TAR), "it is a tar archive, not text.", "tar -xf '"),
+        (b"\x89PNG\r\n\x1a\n" + b"\1\0\0" * 99, "it is binary, not text.", "Export it"),
+        (b"\x04\x22\x4d\x18...", "it is packed by LZ4, not text.", "lz4 -d '"),
         (b"PK\x03\x04...", "it is a zip archive, not text.", "Unpack it with `unzip '"),
         (b"PAR1...", "it is a Parquet file, not text.", "Name it under `path:`."),
     ],
-    ids=["UTF-16", "UTF-32", "UTF-16LE", "UTF-16BE", "packed UTF-16BE", "zip", "Parquet"],
+    ids=[
+        "UTF-16",
+        "UTF-32",
+        "UTF-16LE",
+        "UTF-16BE",
+        "packed UTF-16BE",
+        "Russian",
+        "BE",
+        "Chinese",
+        "tar",
+        "tgz",
+        "PNG",
+        "LZ4",
+        "zip",
+        "Parquet",
+    ],
 )
 def test_what_is_no_text_is_named_with_the_command_that_makes_it_text(
     tmp_path, content, what, hint
