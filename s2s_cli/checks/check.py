@@ -128,7 +128,7 @@ def _inspect_vectors(config: Config, tokenizers: Tokenizers, collector: Collecto
         (embedding.files.target, tokenizers.target),
     )
     for path, tokenizer in dict.fromkeys(sides):
-        if path is None or path.endswith(".npy"):
+        if path is None:
             continue
         tokens = tokenizer.tokens()
         try:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from s2s_cli.config.schema import Embedding, Initializer, SideFiles
-from s2s_cli.errors import ConfigError, DataError
+from s2s_cli.errors import ConfigError
 from s2s_cli.model.family import Tensor, VocabSizes
 from s2s_cli.model.layer_factory import LayerFactory
 from s2s_cli.model.quantization import QuantizedProduct, numpy_values
@@ -168,34 +168,12 @@ def load_vectors(
         if path is None:
             continue
         values = np.array(keras.ops.convert_to_numpy(table.embeddings))
-        if path.endswith(".npy"):
-            report = MatchedVectors(path, _read_array(path, values), len(values))
-        else:
-            vectors = read_word_vectors(path, tokenizer.tokens(), values.shape[1])
-            for row, vector in vectors.rows.items():
-                values[row] = vector
-            skipped = describe_skipped(vectors.skipped)
-            report = MatchedVectors(path, len(vectors.rows), len(values), skipped)
+        vectors = read_word_vectors(path, tokenizer.tokens(), values.shape[1])
+        for row, vector in vectors.rows.items():
+            values[row] = vector
+        skipped = describe_skipped(vectors.skipped)
+        report = MatchedVectors(path, len(vectors.rows), len(values), skipped)
         table.embeddings.assign(values)
         if report not in found:
             found.append(report)
     return found
-
-
-def _read_array(path: str, values: np.ndarray[Any, Any]) -> int:
-    """Fills `values` (vocab_size, size) from an .npy file of that shape."""
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as an .npy array: {error}.") from None
-    if array.shape != values.shape:
-        raise DataError(
-            f"{path}: the array has shape {array.shape}, the table {values.shape}.",
-            "Rows are tokens in the order of the run's tokenizer/*.vocab; columns are"
-            " model.embedding.size.",
-        )
-    if not np.isfinite(array).all():
-        row = int(np.argwhere(~np.isfinite(array))[0][0])
-        raise DataError(f"{path}: row {row} of the array holds a value that is not finite.")
-    values[:] = array
-    return len(values)

@@ -1,4 +1,5 @@
-"""Reads word vectors: text files with lines `word v1 … vn`, whose first line may be a header."""
+"""Reads word vectors: text files with lines `word v1 … vn`, whose first line may be a header, or an
+array of NumPy with a row for each token."""
 
 from __future__ import annotations
 
@@ -41,7 +42,11 @@ def read_word_vectors(path: str, tokens: Sequence[str], size: int) -> WordVector
     A word matches the token of the same text, or the one that it begins. Values are separated by
     spaces or tabs, and a word may hold spaces. Of repeated words, the first counts. Raises DataError
     for vectors of another size, and for a vector that does not consist of finite numbers.
+
+    A file that ends in .npy holds an array (vocab_size, size), whose rows are those of the tokens.
     """
+    if path.endswith(".npy"):
+        return WordVectors(dict(enumerate(_read_array(path, (len(tokens), size)))), {})
     ids: dict[str, list[int]] = {}
     for token_id in range(SPECIAL_TOKENS, len(tokens)):
         for name in _names(tokens[token_id]):
@@ -124,3 +129,23 @@ def _vector(values: Sequence[bytes], place: str, name: str) -> NDArray[np.float3
             "Remove the line; a token without a vector keeps its initial values.",
         )
     return vector
+
+
+def _read_array(path: str, shape: tuple[int, int]) -> NDArray[np.float32]:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read as an .npy array: {error}.") from None
+    if array.shape != shape:
+        raise DataError(
+            f"{path}: the array has shape {array.shape}, the table {shape}.",
+            "Rows are tokens in the order of the run's tokenizer/*.vocab; columns are"
+            " model.embedding.size.",
+        )
+    if array.dtype.kind not in "fiu":
+        raise DataError(f"{path}: the array holds {array.dtype}, not numbers.")
+    if not np.isfinite(array).all():
+        row = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise DataError(f"{path}: row {row} of the array holds a value that is not finite.")
+    found: NDArray[np.float32] = array.astype(np.float32)
+    return found

@@ -2,6 +2,7 @@
 
 import gzip
 
+import numpy as np
 import pytest
 from corpora import DirtyCorpus, lines_with_shared_names
 
@@ -275,6 +276,16 @@ def test_word_vectors_are_read_as_training_would(dirty, content, kind, message, 
     ((count, [(place, text)]),) = found.values()
     assert (list(found), count, place) == ([kind], 1, "v.vec")
     assert message in text and report.passes == passes
+
+
+def test_an_array_of_vectors_is_read_as_training_would(dirty):
+    path = dirty.folder / "v.npy"
+    np.save(path, np.ones((3, 2)))
+    dirty.settings["model"]["embedding"] = {"size": 2, "vectors": {"source": str(path)}}
+    report, found = dirty.report(dirty.write())
+    ((count, [(place, text)]),) = found.values()
+    assert (list(found), count, place) == (["no_vectors"], 1, "v.npy")
+    assert "the array has shape (3, 2), the table (" in text and not report.passes
 
 
 @pytest.mark.parametrize(
