@@ -171,6 +171,9 @@ class Translator:
         self, sources: Sequence[Sequence[int]], batches: Sequence[Sequence[int]]
     ) -> Iterator[list[list[Hypothesis]]]:
         """The hypotheses of each batch, in order; some batches are searched at the same time."""
+        if sum(map(len, batches)) == 1:  # a thread takes longer to start than it saves
+            yield self.search([sources[row] for row in batches[0]])
+            return
         workers = ThreadPoolExecutor(inter_op_threads())
         try:
             yield from workers.map(

@@ -79,7 +79,7 @@ class Tokenizer:
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Text of each list of ids; special tokens except `<unk>` are dropped."""
         plain = [[int(i) for i in row if i == UNK or i >= SPECIAL_TOKENS] for row in ids]
-        sentences: list[str] = self._processor.decode(plain)
+        sentences: list[str] = self._processor.decode(plain, num_threads=1)
         return [after_decoding(s, is_word_level=self._is_word_level) for s in sentences]
 
     def tokens(self) -> list[str]:
