@@ -27,6 +27,8 @@ import tensorflow as tf
 from s2s_cli.files import write_bytes
 from s2s_cli.runtime.hardware import processor_flags
 
+_Function = Callable[..., list[tf.Tensor]]
+
 # The graphs that were used longest ago are removed beyond this number.
 MAX_CACHED = 32
 
@@ -72,23 +74,30 @@ class SearchGraph:
         )
 
     def bind(self, weights: Mapping[str, Any]) -> Callable[..., list[tf.Tensor]]:
-        """The search as a function of its arguments, with weights (arrays or variables) by path."""
-        run = self._imported
+        """The search as a function of its arguments, with weights (arrays or variables) by path.
+
+        What follows from the weights alone is computed here, once.
+        """
+        prepare, run = self._imported
         values = [tf.cast(tf.convert_to_tensor(weights[p]), self.dtype) for p in self.shapes]
-        return lambda *arguments: run(*values, *map(tf.convert_to_tensor, arguments))
+        prepared = prepare(*values)
+        return lambda *arguments: run(*prepared, *map(tf.convert_to_tensor, arguments))
 
     @functools.cached_property
-    def _imported(self) -> Callable[..., list[tf.Tensor]]:
+    def _imported(self) -> tuple[_Function, _Function]:
+        """A function of the weights, and one of what that returns and of the arguments."""
         graph = tf.compat.v1.GraphDef.FromString(self.graph)
-
-        def run(*inputs: tf.Tensor) -> list[tf.Tensor]:
-            named = dict(zip(self.inputs, inputs, strict=True))
-            return tf.graph_util.import_graph_def(graph, named, self.outputs, name="")  # type: ignore[no-any-return]
-
-        specs = [tf.TensorSpec(shape, self.dtype) for shape in self.shapes.values()]
+        weights, arguments = self.inputs[: len(self.shapes)], self.inputs[len(self.shapes) :]
+        fixed, between = _without_arguments(graph, arguments)
+        prepare = _imported(
+            fixed,
+            weights,
+            between,
+            [tf.TensorSpec(shape, self.dtype) for shape in self.shapes.values()],
+        )
+        specs = [tf.TensorSpec(found.shape, found.dtype) for found in prepare.outputs]
         specs += [tf.TensorSpec(shape, dtype) for shape, dtype in self.arguments]
-        # `tf.function` would not find the functions of the imported graph, such as loop bodies.
-        return tf.compat.v1.wrap_function(run, specs)  # type: ignore[no-any-return]
+        return prepare, _imported(graph, [*between, *arguments], self.outputs, specs)
 
     def save(self, path: Path) -> None:
         """Writes what `load` reads; where that fails, the next process traces again."""
@@ -112,6 +121,51 @@ class SearchGraph:
             return cls(graph=graph, **json.loads(head))
         except (OSError, ValueError, TypeError):
             return None
+
+
+def _imported(
+    graph: Any, inputs: Sequence[str], outputs: Sequence[str], specs: Sequence[tf.TensorSpec]
+) -> Any:
+    """The function from some tensors of a graph, by name, to others."""
+
+    def run(*values: tf.Tensor) -> list[tf.Tensor]:
+        named = dict(zip(inputs, values, strict=True))
+        return tf.graph_util.import_graph_def(graph, named, list(outputs), name="")  # type: ignore[no-any-return]
+
+    # `tf.function` would not find the functions of the imported graph, such as loop bodies.
+    return tf.compat.v1.wrap_function(run, list(specs))
+
+
+def _without_arguments(graph: Any, arguments: Sequence[str]) -> tuple[Any, list[str]]:
+    """The part of a graph that does not depend on these tensors, and the names of the tensors in it
+    that the rest reads, constants aside.
+
+    A graph lists each node after those that it reads.
+    """
+    depending = {_node(name) for name in arguments}
+    fixed = tf.compat.v1.GraphDef(versions=graph.versions)
+    read: dict[str, None] = {}
+    constants: set[str] = set()
+    for node in graph.node:
+        if node.op == "Const":
+            constants.add(node.name)
+        if node.name in depending or depending.intersection(map(_node, node.input)):
+            depending.add(node.name)
+            read.update(dict.fromkeys(node.input))
+        else:
+            fixed.node.append(node)
+    between = [
+        name if ":" in name else f"{name}:0"
+        for name in read
+        if _node(name) not in depending | constants and not name.startswith("^")
+    ]
+    fixed.library.CopyFrom(graph.library)
+    return fixed, between
+
+
+def _node(tensor: str) -> str:
+    """The name of the node that a tensor, or a control input, belongs to."""
+    return tensor.lstrip("^").partition(":")[0]
 
 
 def cache_path(made_from: Any, family_module: str) -> Path:

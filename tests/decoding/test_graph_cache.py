@@ -128,7 +128,7 @@ def test_a_cached_search_is_imported_once_for_sentences_of_all_lengths(trained, 
     found = translator(trained)
     for sentence in ("1", "1 2", "1 2 3", "4 5 6 7"):
         found.translate([sentence, "8"])
-    assert len(imports) == 1
+    assert len(imports) == 2  # what follows from the weights alone, and the rest
 
 
 def test_one_cached_search_serves_the_weights_of_every_checkpoint(trained, path, traced):
@@ -278,3 +278,33 @@ def test_a_graph_that_another_process_has_cached_loads_beside_one_of_this_proces
     found = translator(trained, beam_size=2).translate(SENTENCES)
     assert [translation.text for translation in found] == process.out.split("\n")[:-1]
     assert not traced
+
+
+def test_what_follows_from_the_weights_alone_is_computed_once():
+    computed = []
+
+    def count(values):
+        computed.append(1)
+        return values
+
+    def search(weights, ids):
+        kernel = tf.concat([weights[0], 2 * weights[0]], axis=1)
+        kernel = tf.numpy_function(count, [kernel], tf.float32, stateful=False)
+        kernel = tf.ensure_shape(kernel, [3, 4])
+        (found,) = tf.while_loop(
+            lambda x: tf.reduce_sum(x) < 100, lambda x: (x + tf.matmul(x[:, :3], kernel),),
+            [tf.pad(tf.cast(ids, tf.float32), [[0, 0], [0, 1]])],
+        )  # fmt: skip
+        return (found + weights[1],)
+
+    weights = {"kernel": tf.Variable(tf.ones([3, 2])), "bias": tf.Variable([1.0, 2.0, 3.0, 4.0])}
+    signature = [tf.TensorSpec([None, 3], tf.int32)]
+    graph = SearchGraph.trace(search, weights, signature, "test")
+    computed.clear()
+    run = graph.bind(weights)
+    assert computed == [1]
+    for ids in ([[1, 2, 3]], [[4, 0, 1], [1, 1, 1]]):
+        expected = search(list(weights.values()), tf.constant(ids))[0].numpy()
+        (found,) = run(ids)
+        assert found.numpy().tolist() == expected.tolist()
+    assert len(computed) == 3  # twice by `search` itself
