@@ -40,7 +40,7 @@ def has_header(rows: Sequence[Sequence[str]]) -> bool:
         return False
     width = min(map(len, [*first, *below]))
     return any(
-        not is_number(first[0][column]) and all(is_number(row[column]) for row in below)
+        _has_letters(first[0][column]) and all(is_number(row[column]) for row in below)
         for column in range(width)
     )
 

@@ -147,7 +147,7 @@ def test_a_table_that_is_not_utf8_is_refused_with_its_line(tmp_path):
 
 
 def test_columns_of_numbers_are_refused_with_the_setting_that_names_others(tmp_path):
-    path = written(tmp_path, "a.tsv", "1\tdog\t3\tHund\n2\tcat\t4\tKatze\n")
+    path = written(tmp_path, "a.tsv", "\ufeff1\tdog\t3\tHund\n2\tcat\t4\tKatze\n")
     message = (
         f"{path}: column 1 holds numbers; the sentences seem to be in columns 2 and 4.\n"
         f"Name them: `path: {path}` and `columns: [2, 4]`."

@@ -79,7 +79,8 @@ def _missing_column(place: str, line: str) -> Problem:
 
 def _cells(lines: Sequence[bytes], delimiter: str) -> list[list[str]]:
     """The cells of lines without quotes; lines without text are left out."""
-    texts = (line.decode("utf-8", "replace") for line in lines)
+    bare = (bare_line(line, number) for number, line in enumerate(lines, start=1))
+    texts = (line.decode("utf-8", "replace") for line in bare)
     return [text.split(delimiter) for text in texts if text.strip()]
 
 
