@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from s2s_cli.text import rows
 from s2s_cli.text.filters import BEYOND_POSITIONS, EMPTY_SIDE, IDENTICAL, TOO_LONG, UNEVEN, Reason
@@ -139,6 +141,24 @@ class Report:
     """How each file was read whose content decided that, in words."""
 
 
+_Key = TypeVar("_Key", bound=Hashable)
+
+
+class Tally(Generic[_Key]):
+    """How often each of some things occurred, with its first examples."""
+
+    def __init__(self) -> None:
+        self.counts: dict[_Key, int] = {}
+        self.examples: dict[_Key, list[Example]] = {}
+
+    def add(self, key: _Key, place: str, text: Callable[[], str]) -> None:
+        """Counts one; `text` is called for those that become examples."""
+        self.counts[key] = self.counts.get(key, 0) + 1
+        examples = self.examples.setdefault(key, [])
+        if len(examples) < MAX_EXAMPLES:
+            examples.append(Example(place, text()))
+
+
 class Collector:
     """Counts findings by split and kind, with the first examples of each.
 
@@ -147,29 +167,19 @@ class Collector:
 
     def __init__(self, outcomes: dict[str, str]):
         self._outcomes = outcomes
-        self._counts: dict[tuple[str, str], int] = {}
-        self._examples: dict[tuple[str, str], list[Example]] = {}
+        self._tally = Tally[tuple[str, str]]()
 
     def add(self, split: str, kind: Kind, place: str, *texts: str, at: int = 0) -> None:
         """Counts a line; its example shows each text, around the character `at`."""
-        if self._has_room(split, kind):
-            text = " | ".join(excerpt(text, at) for text in texts)
-            self._examples[split, kind.name].append(Example(place, text))
+        self._tally.add((split, kind.name), place, lambda: side_by_side(texts, at))
 
     def add_message(self, split: str, kind: Kind, place: str, message: str) -> None:
         """Counts a finding that needs a sentence to explain."""
-        if self._has_room(split, kind):
-            self._examples[split, kind.name].append(Example(place, message))
-
-    def _has_room(self, split: str, kind: Kind) -> bool:
-        """Counts a finding; whether it becomes an example."""
-        key = split, kind.name
-        self._counts[key] = self._counts.get(key, 0) + 1
-        return len(self._examples.setdefault(key, [])) < MAX_EXAMPLES
+        self._tally.add((split, kind.name), place, lambda: message)
 
     def has_failed(self, split: str) -> bool:
         """Whether the split has a finding that makes the check fail."""
-        return any(kind.fails and (split, kind.name) in self._counts for kind in KINDS)
+        return any(kind.fails and (split, kind.name) in self._tally.counts for kind in KINDS)
 
     def findings(self, splits: list[str]) -> tuple[Finding, ...]:
         """All findings, in the order of KINDS and then of the splits."""
@@ -178,14 +188,14 @@ class Collector:
                 split,
                 kind.name,
                 kind.what,
-                self._counts[split, kind.name],
+                self._tally.counts[split, kind.name],
                 self._outcome(split, kind),
                 kind.fails,
-                tuple(self._examples[split, kind.name]),
+                tuple(self._tally.examples[split, kind.name]),
             )
             for kind in KINDS
             for split in splits
-            if (split, kind.name) in self._counts
+            if (split, kind.name) in self._tally.counts
         )
 
     def _outcome(self, split: str, kind: Kind) -> str:
@@ -193,6 +203,11 @@ class Collector:
             return self._outcomes.get(kind.name, kind.outcome)
         # Training does not read a test set, and evaluation translates every line of it.
         return "evaluation stops" if kind.outcome == STOPS else kind.outcome.replace(LEFT_OUT, USED)
+
+
+def side_by_side(texts: Sequence[str], at: int = 0) -> str:
+    """An excerpt of each text, around the character `at`."""
+    return " | ".join(excerpt(text, at) for text in texts)
 
 
 def excerpt(text: str, at: int = 0) -> str:

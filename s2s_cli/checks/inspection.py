@@ -91,14 +91,14 @@ class LineInspector:
             self._add_problem(split, problem)
         for raw, path in zip(row.raw, files.paths, strict=False):
             self._inspect_line(raw, path, row.number, split, is_tsv=files.tsv is not None)
-        if row.pair is not None and not row.raw:
-            place = row.place(files.paths[0])
-            for text in row.pair[:2]:
-                if QUOTED.fullmatch(text):
-                    self._collector.add(split, findings.QUOTED_CELL, place, text)
-                self._inspect_text(text, place, split)
-        if row.pair is not None and row.line_ends:
-            place = row.place(files.paths[0])
+        if row.pair is None or row.raw:
+            return
+        place = row.place(files.paths[0])
+        for text in row.pair[:2]:
+            if QUOTED.fullmatch(text):
+                self._collector.add(split, findings.QUOTED_CELL, place, text)
+            self._inspect_text(text, place, split)
+        if row.line_ends:
             self._collector.add(split, findings.LINE_END_INSIDE, place, *row.pair[:2])
 
     def _add_problem(self, split: str, problem: Problem) -> None:

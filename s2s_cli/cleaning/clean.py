@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from s2s_cli.checks.findings import Tally, side_by_side
 from s2s_cli.cleaning.filters import Filter, first_reason, make_filters
 from s2s_cli.cleaning.language import LanguageFilter
 from s2s_cli.cleaning.output import (
@@ -19,7 +20,7 @@ from s2s_cli.cleaning.output import (
     require_writable,
 )
 from s2s_cli.cleaning.reasons import REASON_BY_NAME, Reason
-from s2s_cli.cleaning.report import CleanedCorpus, Rejections, Report
+from s2s_cli.cleaning.report import CleanedCorpus, Report, summary
 from s2s_cli.cleaning.sameness import Repeats
 from s2s_cli.config.schema import Config, Corpus
 from s2s_cli.files import output
@@ -50,7 +51,7 @@ def clean(
     paths = output_paths(config.data.train, folder)
     require_writable(config, paths, folder, force=force)
     language = LanguageFilter(*settings.languages) if settings.languages else None
-    repeats, rejections, read = Repeats(settings.duplicates), Rejections(), Reading()
+    repeats, rejections, read = Repeats(settings.duplicates), Tally[Reason](), Reading()
     corpora = []
     with _made(folder), contextlib.ExitStack() as files:
         for index, (corpus, (kept, rejected)) in enumerate(
@@ -73,7 +74,7 @@ def clean(
             for chunk in chunks(rows, CHUNK):
                 cleaner.clean(chunk)
                 progress(read.done)
-    return Report(tuple(corpora), rejections.summary(), dict(read.read_as))
+    return Report(tuple(corpora), summary(rejections), dict(read.read_as))
 
 
 @contextlib.contextmanager
@@ -118,7 +119,7 @@ class _Cleaner:
     kept: KeptWriter
     rejected: TextIO
     counts: CleanedCorpus
-    rejections: Rejections
+    rejections: Tally[Reason]
 
     def clean(self, rows: Sequence[Row]) -> None:
         """Writes and counts the next rows."""
@@ -150,7 +151,8 @@ class _Cleaner:
 
     def _reject(self, row: Row, reason: Reason) -> None:
         self.counts.rejected[reason.name] = self.counts.rejected.get(reason.name, 0) + 1
-        self.rejections.add(reason, row.place(self.corpus.paths[0]), *rejected_columns(row)[:2])
+        place = row.place(self.corpus.paths[0])
+        self.rejections.add(reason, place, lambda: side_by_side(rejected_columns(row)[:2]))
         self.rejected.write(rejected_line(row, reason))
 
 

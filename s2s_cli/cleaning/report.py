@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from s2s_cli.checks.findings import MAX_EXAMPLES, Example, excerpt
+from s2s_cli.checks.findings import Example, Tally
 from s2s_cli.cleaning.reasons import REASONS, Reason
 
 
@@ -45,24 +45,10 @@ class Report:
     """How each file was read whose content decided that, in words."""
 
 
-class Rejections:
-    """Counts the rejected pairs of all corpora by reason, with the first examples of each."""
-
-    def __init__(self) -> None:
-        self._counts: dict[Reason, int] = {}
-        self._examples: dict[Reason, list[Example]] = {}
-
-    def add(self, reason: Reason, place: str, source: str, target: str) -> None:
-        """Counts a rejected pair."""
-        self._counts[reason] = self._counts.get(reason, 0) + 1
-        examples = self._examples.setdefault(reason, [])
-        if len(examples) < MAX_EXAMPLES:
-            examples.append(Example(place, f"{excerpt(source)} | {excerpt(target)}"))
-
-    def summary(self) -> tuple[Rejected, ...]:
-        """All reasons that held, in the order in which pairs are tested."""
-        return tuple(
-            Rejected(reason.name, reason.what, self._counts[reason], tuple(self._examples[reason]))
-            for reason in REASONS
-            if reason in self._counts
-        )
+def summary(tally: Tally[Reason]) -> tuple[Rejected, ...]:
+    """All reasons that held, in the order in which pairs are tested."""
+    return tuple(
+        Rejected(reason.name, reason.what, tally.counts[reason], tuple(tally.examples[reason]))
+        for reason in REASONS
+        if reason in tally.counts
+    )

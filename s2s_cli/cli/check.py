@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from typing import Annotated
 
@@ -38,8 +37,6 @@ def check(
     if as_json:
         console.print_line(json.dumps(asdict(report)))
     else:
-        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
-        for line, colour in report_lines(report):
-            console.print_line(line, fg=colour)
+        console.print_report(report_lines(report))
     if not report.passes:
         raise typer.Exit(1)

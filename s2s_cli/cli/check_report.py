@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from s2s_cli.checks.findings import Example, Finding, Report, Split
+from s2s_cli.cli.console import shown_path
 
 
 def report_lines(report: Report) -> Iterator[tuple[str, str | None]]:
     """Each line with its colour: the splits, the findings, the verdict."""
     for path, how in report.read_as.items():
-        yield f"{_relative(path)} is read as {how}", None
+        yield f"{shown_path(path)} is read as {how}", None
     for split in report.splits:
         yield _split_line(split), None
     yield "", None
@@ -48,8 +48,4 @@ def _finding_line(finding: Finding, width: int) -> str:
 
 def _example(example: Example) -> str:
     """The place, from the working directory where it is inside, and the text."""
-    return f"{_relative(example.place)}  {example.text}".rstrip()
-
-
-def _relative(path: str) -> str:
-    return path.removeprefix(os.getcwd() + os.sep)
+    return f"{shown_path(example.place)}  {example.text}".rstrip()

@@ -44,9 +44,7 @@ def clean(
     if as_json:
         console.print_line(json.dumps(asdict(report)))
         return
-    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
-    for line, colour in report_lines(report):
-        console.print_line(line, fg=colour)
+    console.print_report(report_lines(report))
     train = _train_command(config_file, settings or [], corpora, report)
     if not train:
         console.warn("no pair was kept; see the files of rejected lines")

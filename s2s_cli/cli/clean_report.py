@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from s2s_cli.cleaning.report import CleanedCorpus, Report
+from s2s_cli.cli.console import shown_path
 
 
 def report_lines(report: Report) -> Iterator[tuple[str, str | None]]:
     """Each line with its colour: the corpora, the reasons with examples, the files."""
     for path, how in report.read_as.items():
-        yield f"{_shown(path)} is read as {how}", None
-    names = [", ".join(map(_shown, corpus.files)) for corpus in report.corpora]
+        yield f"{shown_path(path)} is read as {how}", None
+    names = [", ".join(map(shown_path, corpus.files)) for corpus in report.corpora]
     width = max(map(len, names))
     for name, corpus in zip(names, report.corpora, strict=True):
         yield f"{name:<{width}} {corpus.read:>11,} rows, {corpus.kept:>11,} kept", None
@@ -21,7 +21,7 @@ def report_lines(report: Report) -> Iterator[tuple[str, str | None]]:
     for rejected in report.rejected:
         yield f"rejected  {rejected.what:<{width}}  {rejected.count:>9,}", "yellow"
         for example in rejected.examples:
-            yield f"    {_shown(example.place)}  {example.text}".rstrip(), None
+            yield f"    {shown_path(example.place)}  {example.text}".rstrip(), None
     changes = list(_changes(report))
     yield from changes
     if report.rejected or changes:
@@ -44,13 +44,8 @@ def _changes(report: Report) -> Iterator[tuple[str, str | None]]:
 
 def _files(corpus: CleanedCorpus) -> Iterator[tuple[str, str | None]]:
     yield (
-        f"{_shown(corpus.kept_file)}: {corpus.kept:,} pair{'s' * (corpus.kept != 1)} to train on",
+        f"{shown_path(corpus.kept_file)}: {corpus.kept:,} pair{'s' * (corpus.kept != 1)} to train on",
         "green",
     )
     rejected = corpus.read - corpus.kept
-    yield f"{_shown(corpus.rejected_file)}: {rejected:,} rejected, each with its reason", None
-
-
-def _shown(path: str) -> str:
-    """A path from the working directory where it is inside."""
-    return path.removeprefix(os.getcwd() + os.sep)
+    yield f"{shown_path(corpus.rejected_file)}: {rejected:,} rejected, each with its reason", None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -29,6 +30,18 @@ def say(text: str = "", **style: Any) -> None:
 def print_line(text: str, **style: Any) -> None:
     """Writes a line to stdout."""
     typer.secho(text, **style)
+
+
+def print_report(lines: Iterable[tuple[str, str | None]]) -> None:
+    """Writes lines with their colours to stdout, in UTF-8 whatever the locale is."""
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    for line, colour in lines:
+        print_line(line, fg=colour)
+
+
+def shown_path(path: str) -> str:
+    """A path from the working directory where it is inside."""
+    return path.removeprefix(os.getcwd() + os.sep)
 
 
 def error(problem: S2SError) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +100,7 @@ def override_decoding(config: Config, **given: object) -> Decoding:
             raise ConfigError(f"{option} {too_long}.", _HINT)
         return decoding
     except ValidationError as error:
-        origins: dict[KeyPath, str] = {
-            ("decoding", name): "--" + name.replace("_", "-") for name in given
-        }
+        origins = _options_of(given, ("decoding",))
         place = "the run's config.yaml"
         mistakes = explain(error, type(config), values, origins, place, within=("decoding",))
     raise ConfigError("\n".join(mistakes), _HINT)
@@ -116,12 +115,15 @@ def files_from_options(given: dict[str, Any]) -> Files:
         return Files.model_validate(given)
     except ValidationError as error:
         within: KeyPath = ("data", "train", 0)
-        origins: dict[KeyPath, str] = {
-            (*within, name): "--" + name.replace("_", "-") for name in given
-        }
+        origins = _options_of(given, within)
         values = {"data": {"train": [given]}}
         mistakes = explain(error, config_type(), values, origins, "the options", within=within)
     raise ConfigError("\n".join(mistakes), _HINT)
+
+
+def _options_of(given: Iterable[str], section: KeyPath) -> dict[KeyPath, str]:
+    """The option for each setting that was given, by its path."""
+    return {(*section, name): "--" + name.replace("_", "-") for name in given}
 
 
 def dump_config(config: Config) -> str:

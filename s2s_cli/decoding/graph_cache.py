@@ -89,7 +89,7 @@ class SearchGraph:
         graph = tf.compat.v1.GraphDef.FromString(self.graph)
         weights, arguments = self.inputs[: len(self.shapes)], self.inputs[len(self.shapes) :]
         fixed, between = _without_arguments(graph, arguments)
-        prepare = _imported(
+        prepare = _function_of(
             fixed,
             weights,
             between,
@@ -97,7 +97,7 @@ class SearchGraph:
         )
         specs = [tf.TensorSpec(found.shape, found.dtype) for found in prepare.outputs]
         specs += [tf.TensorSpec(shape, dtype) for shape, dtype in self.arguments]
-        return prepare, _imported(graph, [*between, *arguments], self.outputs, specs)
+        return prepare, _function_of(graph, [*between, *arguments], self.outputs, specs)
 
     def save(self, path: Path) -> None:
         """Writes what `load` reads; where that fails, the next process traces again."""
@@ -123,7 +123,7 @@ class SearchGraph:
             return None
 
 
-def _imported(
+def _function_of(
     graph: Any, inputs: Sequence[str], outputs: Sequence[str], specs: Sequence[tf.TensorSpec]
 ) -> Any:
     """The function from some tensors of a graph, by name, to others."""

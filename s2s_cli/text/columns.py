@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+# What columns and fields are called whose names are not in the config.
+USUAL_NAMES = ("source", "target")
 # Share of the rows that decides what a column holds.
 MOST = 0.9
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, TypeVar
 
 from s2s_cli.text.packed import DAMAGES, NotTextError, lines_of
-from s2s_cli.text.rows import INVALID_UTF8, UNREADABLE, CorpusError, Problem
+from s2s_cli.text.rows import UNREADABLE, CorpusError, Problem, not_utf8, place_of
 
 # Rows between two updates of a Reading.
 _ROWS_PER_UPDATE = 1 << 10
@@ -85,15 +85,8 @@ def decode(raw: bytes, path: str, number: int, problems: list[Problem]) -> str:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
         text = line.decode("utf-8", "surrogateescape")
-        problems.append(
-            Problem(
-                INVALID_UTF8,
-                f"{path}:{number}",
-                f"this line is not UTF-8 (byte {error.start + 1}: {error.reason}).",
-                "Convert the file, for example with `iconv -f latin1 -t utf-8`.",
-                text,
-            )
-        )
+        message = f"this line is not UTF-8 (byte {error.start + 1}: {error.reason})."
+        problems.append(not_utf8(place_of(path, number), message, text))
         return text
 
 

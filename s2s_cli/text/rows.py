@@ -123,20 +123,18 @@ def _one_line(value: object, place: str, problems: list[Problem]) -> tuple[str, 
         problems.append(Problem(BAD_RECORD, place, message, "", str(value)))
         return "", 0
     if not value.isascii() and _SURROGATE.search(value):
-        problems.append(
-            Problem(
-                INVALID_UTF8,
-                place,
-                "this text is not UTF-8.",
-                "Convert the file, for example with `iconv -f latin1 -t utf-8`.",
-                value,
-            )
-        )
+        problems.append(not_utf8(place, "this text is not UTF-8.", value))
         return "", 0
     text = value.strip()
     if "\n" in text or "\r" in text:
         return _LINE_END.subn(" ", text)
     return text, 0
+
+
+def not_utf8(place: str, message: str, text: str) -> Problem:
+    """The problem of a text whose bytes are not UTF-8."""
+    hint = "Convert the file, for example with `iconv -f latin1 -t utf-8`."
+    return Problem(INVALID_UTF8, place, message, hint, text)
 
 
 def parse_weight(value: object) -> float | None:

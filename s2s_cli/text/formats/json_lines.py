@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from s2s_cli.config.schema import Files
+from s2s_cli.text.columns import USUAL_NAMES
 from s2s_cli.text.lines import Reading, decode
 from s2s_cli.text.rows import BAD_RECORD, Pair, Problem, Record, Row, place_of, row_of
 
-USUAL_NAMES = ("source", "target")
 # Characters of a name or a record that a message shows.
 SHOWN = 300
 

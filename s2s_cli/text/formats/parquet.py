@@ -9,8 +9,9 @@ from typing import Any, BinaryIO
 
 from s2s_cli.config.schema import Files
 from s2s_cli.errors import pip_install_hint
+from s2s_cli.text.columns import USUAL_NAMES
 from s2s_cli.text.formats.json_lines import MissingFieldError, field_of
-from s2s_cli.text.formats.tables import USUAL_NAMES, no_such_column
+from s2s_cli.text.formats.tables import no_such_column
 from s2s_cli.text.lines import Reading
 from s2s_cli.text.packed import NotTextError
 from s2s_cli.text.rows import Record, Row, file_row, row_of

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from s2s_cli.config.schema import Files
-from s2s_cli.text.columns import has_header, misplaced_sentences
+from s2s_cli.text.columns import USUAL_NAMES, has_header, misplaced_sentences
 from s2s_cli.text.lines import Reading, bare_line, decode, raw_lines
 from s2s_cli.text.rows import (
     BAD_RECORD,
@@ -31,8 +31,6 @@ from s2s_cli.text.rows import (
 SAMPLE = 10_000
 # The first of those that fit equally well is taken: a comma stands in texts more often.
 DELIMITERS = "\t;,"
-# The header of a table whose columns are not named in the config.
-USUAL_NAMES = ("source", "target")
 
 
 def tsv_rows(path: str, files: Files, index: int, reading: Reading | None) -> Iterator[Row]:

@@ -18,7 +18,6 @@ from s2s_cli.text.rows import (
     BAD_RECORD,
     NO_PAIRS,
     UNREADABLE,
-    CorpusError,
     Problem,
     Record,
     Row,
@@ -118,14 +117,9 @@ def _units(file: BinaryIO, path: str, languages: _Languages) -> Iterator[Any]:
 def _refuse_entities(root: Any, path: str) -> None:
     declared = root.getroottree().docinfo.internalDTD
     if declared is not None and next(iter(declared.iterentities()), None) is not None:
-        raise CorpusError(
-            Problem(
-                UNREADABLE,
-                path,
-                "it declares entities, which are not read.",
-                "Replace them by their text, and remove the declarations from the DOCTYPE.",
-            )
-        )
+        hint = "Replace them by their text, and remove the declarations from the DOCTYPE."
+        message = "it declares entities, which are not read."
+        raise Problem(UNREADABLE, path, message, hint).error()
 
 
 def _texts(unit: Any) -> dict[str, Any]:
