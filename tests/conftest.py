@@ -148,6 +148,16 @@ def trained(trained_as: Callable[[str], Path]) -> Path:
     return trained_as("lstm")
 
 
+@pytest.fixture
+def eagerly():
+    """Runs compiled functions operation by operation, which is quicker than to compile them."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 def train_in_process(
     config: Path,
     run: Path,

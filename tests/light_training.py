@@ -47,12 +47,12 @@ def light_step(
     """
 
     class LightStep(TrainingStep):
-        def __call__(self, batch: Any, step: int, learning_rate: float) -> Metrics:
-            source_tokens = np.count_nonzero(batch["source_ids"])
-            target_tokens = np.count_nonzero(batch["target_out_ids"])
+        def __call__(self, batches: Any, step: int, learning_rate: float) -> Metrics:
+            source_tokens = sum(np.count_nonzero(batch["source_ids"]) for batch in batches)
+            target_tokens = sum(np.count_nonzero(batch["target_out_ids"]) for batch in batches)
             taken = is_finite(step, learning_rate)
             if taken:
-                pull = learning_rate * float(np.mean(batch["source_ids"]))
+                pull = learning_rate * float(np.mean(batches[-1]["source_ids"]))
                 for variable in (self._weights[0], self._weights[-1], *self._momenta()):
                     variable.assign(0.9 * variable.numpy() + pull)
                 self.optimizer.iterations.assign_add(1)
@@ -93,8 +93,7 @@ def of_kind(events: list[Any], kind: type) -> list[Any]:
 def saved_arrays(run: Path, checkpoint: str = "latest") -> dict[str, bytes]:
     """The weights and the optimizer of a checkpoint, as the bytes of their files."""
     folder = Run(run).find_checkpoint(checkpoint)
-    names = ("model.safetensors", "optimizer.safetensors")
-    return {name: (folder / name).read_bytes() for name in names}
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.safetensors"))}
 
 
 def metrics_of(run: Path) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from s2s_cli.decoding.search import Hypotheses
 from s2s_cli.decoding.top_k import BLOCK
 from s2s_cli.decoding.translation import Hypothesis, Translation
 from s2s_cli.model.family import VocabSizes, family_of
-from s2s_cli.runs.checkpoint import checksums, read_weights, require_size
+from s2s_cli.runs.checkpoint import checksums, read_inference_weights, require_size
 from s2s_cli.runs.run import Run
 from s2s_cli.runtime.precision import resolve_decoding_precision
 from s2s_cli.runtime.start import inter_op_threads
@@ -81,7 +81,7 @@ class Translator:
             lexicon = Lexicon.load(run.lexicon_file, sizes.source, sizes.target)
         search = ModelSearch(config.model, sizes, decoding)
         return cls(
-            search.bind(read_weights(folder, search.shapes)),
+            search.bind(read_inference_weights(folder, search.shapes)),
             tokenizers,
             decoding,
             lexicon,

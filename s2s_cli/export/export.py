@@ -18,7 +18,7 @@ from s2s_cli.files import flush_folder, replace_folder
 from s2s_cli.model.family import VocabSizes, family_of
 from s2s_cli.model.layer_factory import LayerFactory
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.runs.checkpoint import read_weights, require_size
+from s2s_cli.runs.checkpoint import read_inference_weights, require_size
 from s2s_cli.runs.run import Run
 
 # Each module has NAME, RUNNER, `search_settings` and `write`.
@@ -75,7 +75,7 @@ def _load_weights(
 ) -> Seq2Seq:
     require_size(folder, family_of(config.model).parameter_count(config.model, sizes))
     seq2seq = Seq2Seq(config.model, sizes, LayerFactory.for_inference(precision))
-    seq2seq.load(read_weights(folder, seq2seq.shapes))
+    seq2seq.load(read_inference_weights(folder, seq2seq.shapes))
     return seq2seq
 
 

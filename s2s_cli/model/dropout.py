@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tensorflow as tf
@@ -20,6 +20,8 @@ Tensor = Any
 PHILOX = 1
 # What one count of the generator gives: four numbers of 32 bits, a 16-bit draw in each half.
 DRAWS_PER_COUNT = 8
+# The number of a forward pass stands above the bits of the step.
+FORWARD_PASS = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class DropoutDraws:
     seed: int
     step: Tensor
     first_row: Tensor
+    forward_pass: Tensor | int = 0
+    """Which of the forward passes of a step draws."""
 
     def dropout(self, name: str, rate: float) -> Callable[[Tensor], Tensor]:
         """The dropout layer `name`: a function of inputs (B,…) of any float dtype."""
@@ -46,12 +50,31 @@ class DropoutDraws:
 
         return drop
 
+    def chosen(self, name: str, rate: Tensor | float, shape: Tensor) -> Tensor:
+        """Which positions of a tensor (B,…) of this shape are chosen, each with probability `rate`
+        (in steps of 2**-16), bool; `name` says what they are chosen for."""
+        drawn = tf.reshape(self._draw(name, shape), shape)
+        # A rate of 1 is no number of 16 bits.
+        return tf.cast(drawn, tf.float32) < tf.round(rate * (1 << 16))
+
+    def uniform(self, name: str, shape: Tensor) -> Tensor:
+        """Numbers from 0 to 1 at the positions of a tensor (B,T) of this shape, float32; `name` says
+        what they are drawn for."""
+        halves = self._draw(name, tf.concat([shape, [2]], axis=0))
+        halves = tf.cast(tf.reshape(halves, tf.concat([shape, [2]], axis=0)), tf.float32)
+        return (halves[..., 0] + halves[..., 1] / (1 << 16)) / (1 << 16)
+
+    def of_next_pass(self) -> DropoutDraws:
+        """Other draws for the same rows, for the next forward pass of the step."""
+        return replace(self, forward_pass=self.forward_pass + 1)
+
     def _draw(self, name: str, shape: Tensor) -> Tensor:
         """A draw of 16 bits for each value of a tensor of this shape, (B, values of a row) uint16."""
         rows, values = shape[0], tf.reduce_prod(shape[1:])
         counts = -(-values // DRAWS_PER_COUNT)
         digest = hashlib.blake2b(f"{self.seed}\t{name}".encode(), digest_size=8).digest()
-        counter = tf.stack([self.first_row * tf.cast(counts, tf.int64), self.step])
+        step = self.step + self.forward_pass * FORWARD_PASS
+        counter = tf.stack([self.first_row * tf.cast(counts, tf.int64), step])
         drawn = tf.raw_ops.StatelessRandomUniformFullIntV2(
             shape=tf.stack([rows, counts * DRAWS_PER_COUNT // 2]),
             key=tf.constant([int.from_bytes(digest, "big")], tf.uint64),

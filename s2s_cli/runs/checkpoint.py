@@ -19,8 +19,9 @@ from safetensors.numpy import save
 from s2s_cli.errors import RunError
 from s2s_cli.files import flush_folder, replace_folder, sha256, write_bytes, write_text
 
-WEIGHTS, OPTIMIZER, STATE, CHECKSUMS = (
+WEIGHTS, AVERAGED, OPTIMIZER, STATE, CHECKSUMS = (
     "model.safetensors",
+    "averaged.safetensors",
     "optimizer.safetensors",
     "state.json",
     "checksums.json",
@@ -34,19 +35,23 @@ def save_checkpoint(
     folder: Path,
     *,
     weights: Mapping[str, Any],
+    averaged: Mapping[str, Any] | None = None,
     optimizer: Mapping[str, Any],
     state: Mapping[str, Any],
     copied: Iterable[Path] = (),
 ) -> None:
     """Writes a checkpoint that is there whole or not at all, with copies of files of the run.
 
-    `weights` and `optimizer` are arrays by name, `state` a JSON object. Raises RunError.
+    `weights` and `optimizer` are arrays by name, `state` a JSON object; `averaged` are the weights
+    for inference where they are others. Raises RunError.
     """
     beside = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(beside, ignore_errors=True)
     try:
         beside.mkdir(parents=True)
         write_arrays(beside / WEIGHTS, weights)
+        if averaged is not None:
+            write_arrays(beside / AVERAGED, averaged)
         write_arrays(beside / OPTIMIZER, optimizer)
         write_text(beside / STATE, json.dumps(state, indent=1) + "\n")
         for path in copied:
@@ -69,8 +74,20 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def read_weights(folder: Path, shapes: Shapes) -> Arrays:
-    """The weights of a checkpoint by path; RunError where they are damaged or do not fit."""
+    """The weights of a checkpoint by path, as training goes on from them; RunError where they are
+    damaged or do not fit."""
     return _read_arrays(folder, WEIGHTS, shapes)
+
+
+def read_inference_weights(folder: Path, shapes: Shapes) -> Arrays:
+    """The weights of a checkpoint that are translated with and exported: averaged ones, where the
+    training averages them. Raises RunError as `read_weights`."""
+    return _read_arrays(folder, AVERAGED if has_average(folder) else WEIGHTS, shapes)
+
+
+def has_average(folder: Path) -> bool:
+    """Whether a checkpoint has averaged weights. Raises RunError."""
+    return AVERAGED in checksums(folder)
 
 
 def read_optimizer(folder: Path, shapes: Shapes) -> Arrays:

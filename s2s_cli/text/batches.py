@@ -15,7 +15,8 @@ from s2s_cli.text.tokenizer import PAD
 
 # What a model is trained and scored on: B sentences, S source and T target positions. Both sides
 # have one special token more than their sentence; padding is on the right, with weight 0.
-BATCH_SPEC: dict[str, Any] = {
+Batch = dict[str, Any]
+BATCH_SPEC: Batch = {
     "source_ids": tf.TensorSpec((None, None), tf.int32),  # (B,S)
     "target_in_ids": tf.TensorSpec((None, None), tf.int32),  # (B,T)
     "target_out_ids": tf.TensorSpec((None, None), tf.int32),  # (B,T)
@@ -24,10 +25,10 @@ BATCH_SPEC: dict[str, Any] = {
 PREFETCHED = 4
 
 
-def batches(store: TokenStore, plan: Plan, start: int = 0) -> Iterator[dict[str, Any]]:
+def batches(store: TokenStore, plan: Plan, start: int = 0) -> Iterator[Batch]:
     """The batches of a plan from number `start` on, as tensors of BATCH_SPEC."""
 
-    def generate() -> Iterator[dict[str, Any]]:
+    def generate() -> Iterator[Batch]:
         for index in range(start, len(plan)):
             yield _batch(store, plan[index])
 
@@ -35,7 +36,7 @@ def batches(store: TokenStore, plan: Plan, start: int = 0) -> Iterator[dict[str,
     yield from dataset.prefetch(PREFETCHED)
 
 
-def _batch(store: TokenStore, rows: IntArray) -> dict[str, Any]:
+def _batch(store: TokenStore, rows: IntArray) -> Batch:
     """The pairs of `rows` as arrays of BATCH_SPEC."""
     target = store.target.take(rows)
     predicted = target_out_ids(target)

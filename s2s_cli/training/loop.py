@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from s2s_cli.config.schema import Training
 from s2s_cli.errors import RunError
+from s2s_cli.text.batches import Batch
+from s2s_cli.text.chunks import chunks
 from s2s_cli.text.plan import Plan
 from s2s_cli.training.events import (
     CheckpointSaved,
@@ -21,7 +23,6 @@ from s2s_cli.training.events import (
     Validated,
     ValidationResult,
 )
-from s2s_cli.training.objective import Batch
 from s2s_cli.training.schedules import learning_rate
 from s2s_cli.training.state import TrainingState, Window
 from s2s_cli.training.step import means
@@ -31,7 +32,7 @@ LOWER_IS_BETTER = ("loss", "perplexity")
 ROLLBACK_LR_FACTOR = 0.5
 MAX_ROLLBACKS = 3
 
-TakeStep = Callable[[Batch, int, float], dict[str, float]]
+TakeStep = Callable[[Sequence[Batch], int, float], dict[str, float]]
 
 
 class StoppedError(Exception):
@@ -72,10 +73,10 @@ def train(
             session.forget_final_validation()
         while reason is None:
             plan = around.plan(state.epoch)
-            for batch in around.read(plan, state.index):
-                yield from session.step(take_step, batch, len(plan))
+            for batches in chunks(around.read(plan, state.index), training.batches_per_step):
+                yield from session.step(take_step, batches, len(plan))
                 if session.has_diverged():
-                    yield from session.roll_back(batch)
+                    yield from session.roll_back(batches)
                     break
                 reason = session.limit()
                 yield from session.validate_and_save()
@@ -173,18 +174,18 @@ class _Session:
             self._state.selected_step = self._state.best_step
 
     def step(
-        self, take_step: TakeStep, batch: Batch, batches_in_epoch: int
+        self, take_step: TakeStep, batches: Sequence[Batch], batches_in_epoch: int
     ) -> Iterator[TrainingEvent]:
         """Takes one step and moves the position on."""
         state, window, started = self._state, self._state.window, time.monotonic()
         state.step += 1
         try:
-            sums = take_step(batch, state.step, self._learning_rate())
+            sums = take_step(batches, state.step, self._learning_rate())
         except MemoryError:
-            raise self._out_of_memory(batch) from None
-        # Events of this step name its epoch, though the position moves on.
-        self._epoch, index = state.epoch, state.index
-        state.index += 1
+            raise self._out_of_memory(batches) from None
+        # Events of this step name its epoch and last batch, though the position moves on.
+        self._epoch, index = state.epoch, state.index + len(batches)
+        state.index = index
         if state.index == batches_in_epoch:
             state.epoch, state.index = state.epoch + 1, 0
         state.owes_validation = self._is_validation_due()
@@ -196,16 +197,16 @@ class _Session:
         else:
             state.skipped_in_a_row += 1
             window.skipped += 1
-            yield StepSkipped(state.step, self._epoch + 1, index + 1, state.skipped_in_a_row)
+            yield StepSkipped(state.step, self._epoch + 1, index, state.skipped_in_a_row)
         window.seconds += time.monotonic() - started
-        yield StepDone(state.step, self._epoch + 1, index + 1, batches_in_epoch, self.clock())
+        yield StepDone(state.step, self._epoch + 1, index, batches_in_epoch, self.clock())
         if state.step % self._training.log_steps == 0:
             yield self.progress()
 
-    def _out_of_memory(self, batch: Batch) -> RunError:
+    def _out_of_memory(self, batches: Sequence[Batch]) -> RunError:
         setting = "batch_tokens" if self._training.batch_size is None else "batch_size"
         return RunError(
-            f"memory is too short for step {self._state.step}: {_size(batch)}.",
+            f"memory is too short for step {self._state.step}: {_size(batches)}.",
             f"Lower training.{setting} ({getattr(self._training, setting)}) or data.max_length; with"
             " --force, the same command then resumes from the last checkpoint.",
         )
@@ -214,7 +215,7 @@ class _Session:
         """Whether too many steps in a row were skipped."""
         return self._state.skipped_in_a_row > self._training.max_skipped_steps
 
-    def roll_back(self, batch: Batch) -> Iterator[TrainingEvent]:
+    def roll_back(self, batches: Sequence[Batch]) -> Iterator[TrainingEvent]:
         """Restores what was saved last, with a lower learning rate; RunError at one too many."""
         state = self._state
         if self._saved_step == 0 or state.rollbacks == MAX_ROLLBACKS:
@@ -222,7 +223,7 @@ class _Session:
             place = f"{batch_name} of epoch {self._epoch + 1}"
             raise RunError(
                 f"the loss or its gradient is not finite, in {state.skipped_in_a_row} steps in a"
-                f" row up to step {state.step} ({place}, {_size(batch)}).",
+                f" row up to step {state.step} ({place}, {_size(batches)}).",
                 "Lower training.optimizer.learning_rate or clip_norm, or raise"
                 " training.schedule.warmup_steps, and train in another directory.",
             )
@@ -257,8 +258,13 @@ class _Session:
         is_best = False
         if self._state.owes_validation:
             is_best = yield from self._validated(in_sequence=True)
-        if is_best or self._state.step % self._training.checkpoint_steps == 0:
+        if is_best or self._is_saving_due():
             yield from self._saved()
+
+    def _is_saving_due(self) -> bool:
+        step, averaging = self._state.step, self._training.averaging
+        is_averaged = averaging.method == "checkpoints" and step % averaging.interval == 0
+        return is_averaged or step % self._training.checkpoint_steps == 0
 
     def _is_validation_due(self) -> bool:
         every = self._training.validation_steps
@@ -333,6 +339,8 @@ class _Session:
         return is_best
 
 
-def _size(batch: Batch) -> str:
+def _size(batches: Sequence[Batch]) -> str:
+    """The shape of a step's batch, or of the largest of several."""
+    batch = max(batches, key=lambda batch: math.prod(batch["target_out_ids"].shape))
     source, target = (tuple(batch[name].shape) for name in ("source_ids", "target_out_ids"))
     return f"{source[0]} pairs of up to {source[1]} source and {target[1]} target tokens"

@@ -1,14 +1,20 @@
-"""The training objective: token-normalised, label-smoothed, weighted cross-entropy."""
+"""The training objective: token-normalised, label-smoothed, weighted cross-entropy, and what
+regularises it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from s2s_cli.model.family import Layers
+from s2s_cli.config.schema import ScheduledSampling, SideRates, Training
+from s2s_cli.model.dropout import DropoutDraws
+from s2s_cli.model.family import Encoded, Layers
+from s2s_cli.text.batches import Batch
+from s2s_cli.training.input_noise import with_cutoff, with_unknown_words
+from s2s_cli.training.losses import kl_divergence, smoothed_loss, symmetric_divergence
+from s2s_cli.training.scheduled_sampling import mixed_inputs, predicted_ids, sampling_rate
 
-Batch = dict[str, tf.Tensor]
 Sums = dict[str, tf.Tensor]
 
 
@@ -20,14 +26,105 @@ def cross_entropy(layers: Layers, batch: Batch, *, label_smoothing: float) -> Su
     `correct`: Σ weight where y is the most probable token, the first of them where several
     are; `weight`; `source_tokens` and `target_tokens`, without padding.
     """
-    encoded = layers.encode(batch["source_ids"])
-    cache = layers.initial_cache(encoded)
-    hidden = layers.decode(batch["target_in_ids"], cache, encoded.constants).hidden
-    # The output layer is most of a small model: it is not computed for padding.
-    present = tf.where(batch["weights"] > 0)
-    target, weights = (tf.gather_nd(batch[name], present) for name in ("target_out_ids", "weights"))
-    logits = layers.project(tf.gather_nd(hidden, present))
-    nll, loss, is_correct = smoothed_loss(logits, target, label_smoothing)
+    positions = _Positions.of(batch)
+    logits = positions.logits(layers, layers.encode(batch["source_ids"]), batch["target_in_ids"])
+    return _sums(batch, positions, logits, label_smoothing)
+
+
+def training_objective(
+    layers: Layers, batch: Batch, training: Training, draws: DropoutDraws
+) -> Sums:
+    """The sums of `cross_entropy` with what is drawn in training: dropout, tokens that the model
+    does not see, tokens that it has predicted itself, and a second forward pass.
+
+    With `training.consistency`, `loss` has the divergence from the second pass too.
+    """
+    batch = with_unknown_words(batch, training.word_dropout, draws)
+    first = with_cutoff(layers.for_training(draws), training.token_cutoff, draws)
+    positions = _Positions.of(batch)
+    encoded = first.encode(batch["source_ids"])
+    if training.scheduled_sampling.rate:
+        settings = training.scheduled_sampling
+        batch |= {"target_in_ids": _own_inputs(first, encoded, batch, positions, settings, draws)}
+    logits = positions.logits(first, encoded, batch["target_in_ids"])
+    sums = _sums(batch, positions, logits, training.label_smoothing)
+    if training.consistency.method == "none":
+        return sums
+    second = _second_pass(layers, training, draws.of_next_pass())
+    if not training.consistency.share_encoder:
+        encoded = second.encode(batch["source_ids"])
+    others = positions.logits(second, encoded, batch["target_in_ids"])
+    return sums | {"loss": _consistent_loss(sums["loss"], positions, logits, others, training)}
+
+
+def _second_pass(layers: Layers, training: Training, draws: DropoutDraws) -> Layers:
+    """The layers of the second pass of `training.consistency`."""
+    cutoff = training.token_cutoff
+    if training.consistency.method == "simcut":
+        share = training.consistency.cutoff
+        cutoff = SideRates(source=share, target=share)
+    return with_cutoff(layers.for_training(draws), cutoff, draws)
+
+
+def _consistent_loss(
+    loss: tf.Tensor,
+    positions: _Positions,
+    logits: tf.Tensor,
+    others: tf.Tensor,
+    training: Training,
+) -> tf.Tensor:
+    """The loss of the first pass together with what the logits (N,V) of the second add to it."""
+    if training.consistency.method == "simcut":
+        divergence = kl_divergence(logits, others)
+    else:
+        _, second, _ = smoothed_loss(others, positions.target, training.label_smoothing)
+        # The mean of both passes, so that the loss and its gradient are as large as those of one.
+        loss = (loss + tf.reduce_sum(second * positions.weights)) / 2
+        divergence = symmetric_divergence(logits, others) / 2
+    return loss + training.consistency.weight * tf.reduce_sum(divergence * positions.weights)
+
+
+def _own_inputs(
+    layers: Layers,
+    encoded: Encoded,
+    batch: Batch,
+    positions: _Positions,
+    settings: ScheduledSampling,
+    draws: DropoutDraws,
+) -> tf.Tensor:
+    """What the decoder reads, some of it predicted by these layers, (B,T)."""
+    inputs = batch["target_in_ids"]
+    logits = tf.stop_gradient(positions.logits(layers, encoded, inputs))
+    predicted = predicted_ids(logits, positions.present, tf.shape(inputs), settings.choice, draws)
+    return mixed_inputs(inputs, predicted, sampling_rate(settings, draws.step), draws)
+
+
+class _Positions(NamedTuple):
+    """The N positions of a batch that are predicted: those with a weight.
+
+    The output layer is most of a small model: it is not computed for padding.
+    """
+
+    present: tf.Tensor  # (N,2) int64
+    target: tf.Tensor  # (N,) int32
+    weights: tf.Tensor  # (N,) float32
+
+    @classmethod
+    def of(cls, batch: Batch) -> _Positions:
+        present = tf.where(batch["weights"] > 0)
+        names = ("target_out_ids", "weights")
+        return cls(present, *(tf.gather_nd(batch[name], present) for name in names))
+
+    def logits(self, layers: Layers, encoded: Encoded, target_in_ids: tf.Tensor) -> tf.Tensor:
+        """What the layers predict at these positions, (N,V)."""
+        cache = layers.initial_cache(encoded)
+        hidden = layers.decode(target_in_ids, cache, encoded.constants).hidden
+        return layers.project(tf.gather_nd(hidden, self.present))
+
+
+def _sums(batch: Batch, positions: _Positions, logits: tf.Tensor, label_smoothing: float) -> Sums:
+    weights = positions.weights
+    nll, loss, is_correct = smoothed_loss(logits, positions.target, label_smoothing)
     return {
         "loss": tf.reduce_sum(loss * weights),
         "nll": tf.stop_gradient(tf.reduce_sum(nll * weights)),
@@ -36,55 +133,3 @@ def cross_entropy(layers: Layers, batch: Batch, *, label_smoothing: float) -> Su
         "source_tokens": tf.math.count_nonzero(batch["source_ids"], dtype=tf.float32),
         "target_tokens": tf.math.count_nonzero(batch["target_out_ids"], dtype=tf.float32),
     }
-
-
-def smoothed_loss(
-    logits: tf.Tensor, target: tf.Tensor, label_smoothing: float
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """logits (N,V), target (N,) → nll, the smoothed loss, whether the target is the first of the
-    highest logits, (N,).
-
-    Only the loss has a gradient. The logits are the largest tensor of a small model;
-    TensorFlow's own operations read or write them some fifteen times, forwards and backwards,
-    and these six times, in the same memory.
-    """
-
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def run(logits: tf.Tensor) -> Any:
-        vocab_size = tf.cast(tf.shape(logits)[1], tf.float32)
-        largest = tf.reduce_max(logits, axis=1)
-        chosen = tf.gather(logits, target, axis=1, batch_dims=1)
-        is_correct = _is_first_of_the_highest(logits, target, chosen >= largest)
-        smoothing = tf.zeros_like(chosen)
-        if label_smoothing:
-            # -log p = logsumexp - logit, and nll = logsumexp - logit of y.
-            smoothing = label_smoothing * (chosen - tf.reduce_mean(logits, axis=1))
-        # Nothing reads the logits after this, so the exponentials may take their memory.
-        with tf.control_dependencies([largest, chosen, smoothing, is_correct]):
-            exponentials = tf.exp(logits - largest[:, None])
-        total = tf.reduce_sum(exponentials, axis=1)
-        nll = tf.math.log(total) + largest - chosen
-        loss = nll + smoothing
-
-        def gradient(_: tf.Tensor, of_loss: tf.Tensor, __: tf.Tensor) -> tf.Tensor:
-            of_logits = exponentials * (of_loss / total)[:, None]
-            if label_smoothing:
-                of_logits -= (label_smoothing / vocab_size * of_loss)[:, None]
-            rows = tf.range(tf.shape(target)[0])
-            return tf.tensor_scatter_nd_sub(
-                of_logits, tf.stack([rows, target], axis=1), (1 - label_smoothing) * of_loss
-            )
-
-        return (nll, loss, is_correct), gradient
-
-    return run(logits)  # type: ignore[no-any-return]
-
-
-def _is_first_of_the_highest(
-    logits: tf.Tensor, target: tf.Tensor, is_highest: tf.Tensor
-) -> tf.Tensor:
-    """Whether no earlier column has the same logit, as the search would choose that one, (N,)."""
-    # argmax takes three times as long as the maximum: it is computed for these rows only.
-    rows = tf.where(is_highest)
-    first = tf.argmax(tf.gather(logits, rows[:, 0]), axis=1, output_type=tf.int32)
-    return tf.scatter_nd(rows, first == tf.gather(target, rows[:, 0]), tf.shape(target, tf.int64))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ from s2s_cli.model.layer_factory import LayerFactory
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.runs.checkpoint import (
     STATE,
+    has_average,
     is_whole,
+    read_inference_weights,
     read_optimizer,
     read_state,
     read_weights,
@@ -35,6 +37,7 @@ from s2s_cli.text.batches import batches
 from s2s_cli.text.plan import PLAN_VERSION, Plan, plan_epoch
 from s2s_cli.text.store import TokenStore
 from s2s_cli.training import loop
+from s2s_cli.training.averaging import InferenceWeights, earlier_steps
 from s2s_cli.training.events import (
     EpochRestarted,
     ModelReady,
@@ -104,6 +107,12 @@ class _Trainer:
         )
         self._take_step = TrainingStep(self._seq2seq, config.training, tf.distribute.get_strategy())
         self._optimizer_variables = self._take_step.optimizer_variables()
+        self._inference_weights = InferenceWeights(
+            run,
+            config.training.averaging,
+            self._seq2seq.weights,
+            self._take_step.moving_averages,
+        )
         self._state = TrainingState(
             plan_key=_plan_key(config, prepared.train),
             selection_key=selection_key(config, prepared.validation),
@@ -149,6 +158,7 @@ class _Trainer:
     def _restore(self, checkpoint: Path) -> None:
         """Puts weights, optimizer, state, metrics and pointers where a checkpoint has them."""
         self._seq2seq.load(read_weights(checkpoint, self._seq2seq.shapes))
+        self._restore_averages(checkpoint)
         variables = self._optimizer_variables
         shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
         values = read_optimizer(checkpoint, shapes)
@@ -170,6 +180,14 @@ class _Trainer:
         restore_metrics(self._run, checkpoint)
         self._run.point("best", selected)
         self._run.point("latest", checkpoint)
+
+    def _restore_averages(self, checkpoint: Path) -> None:
+        """Puts the moving averages where a checkpoint has them; without any, at the weights."""
+        averages, weights = self._take_step.moving_averages, self._seq2seq.weights
+        if averages and has_average(checkpoint):
+            weights = read_inference_weights(checkpoint, self._seq2seq.shapes)
+        for path, average in averages.items():
+            average.assign(weights[path])
 
     def ready(self, changes: tuple[str, ...]) -> ModelReady:
         """What training begins with."""
@@ -195,7 +213,13 @@ class _Trainer:
         store = self._prepared.validation
         if store is not None:
             validate = Validation(
-                run, config, self._seq2seq, self._prepared, store, self._stop_requested
+                run,
+                config,
+                self._seq2seq,
+                self._inference_weights.at,
+                self._prepared,
+                store,
+                self._stop_requested,
             )
         around = loop.Surroundings(
             plan=_planner(self._prepared.train, config),
@@ -215,11 +239,14 @@ class _Trainer:
 
     def _save(self) -> None:
         """Saves the state, moves the pointers, and removes checkpoints that nothing needs."""
-        run, state = self._run, self._state
-        checkpoint = run.checkpoint(state.step)
+        run, state, averaging = self._run, self._state, self._config.training.averaging
+        checkpoint, averaged = run.checkpoint(state.step), None
+        if averaging.method != "none":
+            averaged = _numpy(self._inference_weights.at(state.step))
         save_checkpoint(
             checkpoint,
             weights=_numpy(self._seq2seq.weights),
+            averaged=averaged,
             optimizer=_numpy(self._optimizer_variables),
             state=asdict(state),
             copied=run.copied_files(),
@@ -232,6 +259,7 @@ class _Trainer:
         run.point("latest", checkpoint)
         needed = {*run.checkpoints()[-self._config.training.keep_checkpoints :], checkpoint}
         needed.add(selected)
+        needed.update(map(run.checkpoint, earlier_steps(averaging, state.step + 1)))
         if state.best_step is not None:
             needed.add(run.checkpoint(state.best_step))
         for old in run.checkpoints():
@@ -239,7 +267,7 @@ class _Trainer:
                 run.remove(old)
 
 
-def _numpy(variables: dict[str, keras.Variable]) -> dict[str, Any]:
+def _numpy(variables: Mapping[str, Any]) -> dict[str, Any]:
     return {name: keras.ops.convert_to_numpy(value) for name, value in variables.items()}
 
 

@@ -39,6 +39,7 @@ def estimated_steps(training: Training, store: TokenStore) -> int | None:
         assert isinstance(training.batch_tokens, int)
         longer = max(len(store.source.values), len(store.target.values))
         epoch = math.ceil(longer / training.batch_tokens)
+    epoch = math.ceil(epoch / training.batches_per_step)
     limits = [training.max_steps] if training.max_steps else []
     limits += [training.epochs * max(1, epoch)] if training.epochs else []
     return min(limits, default=None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from s2s_cli.config.schema import ResolvedConfig, Training
 from s2s_cli.decoding.model_search import ModelSearch
@@ -15,14 +16,13 @@ from s2s_cli.evaluation.records import TranslationRecord, write_record
 from s2s_cli.model.family import VocabSizes
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.runs.run import Run
-from s2s_cli.text.batches import batches
+from s2s_cli.text.batches import Batch, batches
 from s2s_cli.text.lines import one_line
 from s2s_cli.text.plan import plan_in_order
 from s2s_cli.text.scripts import better_bleu_tokenizer
 from s2s_cli.text.store import TokenStore
 from s2s_cli.training.events import Sample, ValidationResult
 from s2s_cli.training.loop import StoppedError
-from s2s_cli.training.objective import Batch
 from s2s_cli.training.preparation import Prepared
 from s2s_cli.training.step import ValidationLoss
 
@@ -37,11 +37,13 @@ class Validation:
         run: Run,
         config: ResolvedConfig,
         seq2seq: Seq2Seq,
+        weights: Callable[[int], Mapping[str, Any]],
         prepared: Prepared,
         store: TokenStore,
         stop_requested: Callable[[], bool],
     ):
-        self._run, self._config, self._seq2seq = run, config, seq2seq
+        """`weights(step)` are those that are scored, by path."""
+        self._run, self._config, self._weights = run, config, weights
         self._prepared, self._store, self._stop_requested = prepared, store, stop_requested
         sizes = VocabSizes(*prepared.tokenizers.vocab_sizes)
         self._search = ModelSearch(config.model, sizes, config.decoding)
@@ -52,13 +54,11 @@ class Validation:
         self._sources, self._references = map(list, zip(*store.texts(), strict=True))
 
     def __call__(self, step: int) -> ValidationResult:
-        """Loss and scores of the current weights; writes the translations into the run."""
-        metrics = self._loss(self._until_stopped(batches(self._store, self._plan)))
+        """Loss and scores of the weights of a step; writes the translations into the run."""
+        weights = self._weights(step)
+        metrics = self._loss(self._until_stopped(batches(self._store, self._plan)), weights)
         translator = Translator.from_weights(
-            self._search,
-            self._seq2seq.weights,
-            self._prepared.tokenizers,
-            self._prepared.lexicon,
+            self._search, weights, self._prepared.tokenizers, self._prepared.lexicon
         )
         found = translator.translate(self._sources, lambda _: self._require_no_stop())
         texts = [one_line(translation.text) for translation in found]

@@ -53,7 +53,7 @@ def measure(model: dict[str, Any], training: dict[str, Any], data: Path, steps: 
     source = target = positions = 0
     started = time.perf_counter()
     for step, batch in enumerate(batches(store, plan), start=1):
-        sums = take_step(batch, step, 1e-4)
+        sums = take_step([batch], step, 1e-4)
         now = time.perf_counter()
         if step > warm_up:
             seconds.append(now - started)

@@ -37,8 +37,8 @@ def test_every_mistake_is_reported_at_once_with_its_line_and_what_is_allowed(tmp
         "bad.yaml:3: tokenizer.vocab_size is 'big'; it must be a whole number.",
         "bad.yaml:5: unknown key `batch_tokns` in `training`; did you mean `batch_tokens`?",
         "bad.yaml:6: training.optimizer.learning_rate is -0.001; it must be greater than 0.0.",
-        "bad.yaml:6: training.optimizer.arguments.use_ema is not supported: the averaged weights"
-        " would never be used; allowed for adam: beta_1, beta_2, epsilon, amsgrad, weight_decay.",
+        "bad.yaml:6: training.optimizer.arguments.use_ema is a setting of its own; set"
+        " training.averaging; allowed for adam: beta_1, beta_2, epsilon, amsgrad, weight_decay.",
         "bad.yaml:7: training.early_stopping is 3; it must be a section with keys of its own.",
         "bad.yaml:8: decoding.batch_size is 0; it must be at least 1.",
         "bad.yaml:9: model.architecture is 'lstmm'; choose from lstm, gru, transformer; did you mean `lstm`?",

@@ -54,7 +54,7 @@ def test_whole_numbers_are_numbers_and_flags_are_not():
         ("adam", {"clipnorm": 1.0}, "clipnorm is not supported, as it clips each variable by itself;"
          " set training.optimizer.clip_norm; allowed for adam: beta_1"),
         ("adam", {"learning_rate": 1.0}, "a setting of its own; set training.optimizer.learning_rate"),
-        ("adam", {"gradient_accumulation_steps": 2}, "set training.batch_tokens or training.batch_size"),
+        ("adam", {"gradient_accumulation_steps": 2}, "set training.batches_per_step"),
         ("adam", {"momentum": 0.9}, "momentum is an argument of rmsprop, sgd, not of adam; allowed"),
         ("sgd", {"jit_compile": True}, "jit_compile is not an argument of sgd; allowed for sgd: momentum"),
         ("adam", {"beta_1": 1.0}, "beta_1 is 1.0; it must be at least 0 and less than 1"),

@@ -10,7 +10,7 @@ from model_cases import make_model, model_settings
 from s2s_cli.config.schema import Training
 from s2s_cli.model.family import VocabSizes
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.training.objective import Batch
+from s2s_cli.text.batches import Batch
 from s2s_cli.training.step import TrainingStep
 
 SIZES = VocabSizes(13, 13)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import MODELS, s2s, train_in_process, write_config
+from conftest import MODELS, s2s, tiny_settings, train_in_process, write_config
 from light_training import of_kind, outcome, use_light_step
 
 from s2s_cli.decoding.translator import Translator
@@ -94,6 +94,42 @@ def test_a_training_killed_in_an_epoch_and_in_a_validation_ends_with_the_same_bi
     events = train_in_process(config, run.root)
     assert of_kind(events, ModelReady)[0].step == 8
     assert outcome(run.root) == outcome(trained)
+
+
+# What draws in training, or has a state of its own; each is in one of these.
+INGREDIENTS = {
+    "lstm": {
+        "word_dropout": {"source": 0.1, "target": 0.1},
+        "consistency": {"method": "r_drop"},
+        "scheduled_sampling": {"rate": 0.5, "steps": 5, "choice": "sampled"},
+        "batches_per_step": 2,
+        "averaging": {"method": "ema", "decay": 0.5},
+    },
+    "transformer": {
+        "token_cutoff": {"source": 0.1, "target": 0.1},
+        "consistency": {"method": "simcut", "share_encoder": True},
+        "batches_per_step": 3,
+        "averaging": {"method": "checkpoints", "checkpoints": 3, "interval": 3},
+    },
+}
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+def test_a_killed_training_with_every_regulariser_and_average_ends_with_the_same_bits(
+    corpus, tmp_path, architecture
+):
+    settings = tiny_settings(corpus, architecture)
+    settings["training"].update(INGREDIENTS[architecture])
+    config = write_config(tmp_path / "c.yaml", settings)
+    train_in_process(config, tmp_path / "whole")
+    run = Run(tmp_path / "killed")
+    train_and_be_killed(config, run.root, "step", 7)
+    assert run.find_checkpoint("latest").name == "step-00000006"
+    train_in_process(config, run.root)
+    assert outcome(run.root) == outcome(tmp_path / "whole")
+    folder = run.find_checkpoint("latest")
+    averaged, weights = (folder / f"{n}.safetensors" for n in ("averaged", "model"))
+    assert averaged.read_bytes() != weights.read_bytes()
 
 
 def test_a_validation_translates_as_the_run_does_and_records_it(

@@ -15,16 +15,17 @@ def refuse(*_):
 
 
 def test_a_step_that_does_not_fit_raises_memory_error(monkeypatch):
-    monkeypatch.setattr(TrainingStep, "_run", refuse)
+    monkeypatch.setattr(TrainingStep, "_step_of_one_batch", refuse)
     with pytest.raises(MemoryError):
-        make_step(small_model())(small_batch(), 1, 0.01)
+        make_step(small_model())([small_batch()], 1, 0.01)
 
 
 def test_a_validation_batch_that_does_not_fit_raises_memory_error():
-    validate = ValidationLoss(small_model())
+    seq2seq = small_model()
+    validate = ValidationLoss(seq2seq)
     validate._compiled = refuse
     with pytest.raises(MemoryError):
-        validate([small_batch()])
+        validate([small_batch()], seq2seq.weights)
 
 
 def test_batch_tokens_are_halved_until_a_step_fits_in_half_of_the_free_memory():

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from step_cases import small_batch, small_model
 
-from s2s_cli.training.objective import cross_entropy, smoothed_loss
+from s2s_cli.training.losses import smoothed_loss
+from s2s_cli.training.objective import cross_entropy
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -23,6 +23,12 @@ from s2s_cli.config.schema.model import (
 )
 from s2s_cli.config.schema.optimizer import Optimizer, OptimizerName
 from s2s_cli.config.schema.recurrent import Decoder, Encoder, RecurrentModel
+from s2s_cli.config.schema.regularization import (
+    Averaging,
+    Consistency,
+    ScheduledSampling,
+    SideRates,
+)
 from s2s_cli.config.schema.run import RUN_FORMAT, FileFingerprint, Resolved
 from s2s_cli.config.schema.section import MisfitError, OnResume, Section
 from s2s_cli.config.schema.tokenizer import Tokenizer
@@ -33,8 +39,10 @@ __all__ = [
     "FAMILIES",
     "MAX_CANDIDATES",
     "RUN_FORMAT",
+    "Averaging",
     "Cleaning",
     "Config",
+    "Consistency",
     "Corpus",
     "Data",
     "Decoder",
@@ -56,8 +64,10 @@ __all__ = [
     "Resolved",
     "ResolvedConfig",
     "Schedule",
+    "ScheduledSampling",
     "Section",
     "SideFiles",
+    "SideRates",
     "Tokenizer",
     "Training",
     "TransformerModel",

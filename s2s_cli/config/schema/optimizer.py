@@ -94,7 +94,7 @@ ARGUMENTS: dict[OptimizerName, _Arguments] = {
 }
 """The arguments that work, by optimizer."""
 
-_NO_AVERAGE = "is not supported: the averaged weights would never be used"
+_AVERAGES = "is a setting of its own; set training.averaging"
 _CLIPS_EACH = (
     "is not supported, as it clips each variable by itself; set training.optimizer.clip_norm"
 )
@@ -104,13 +104,13 @@ REFUSED: dict[str, str] = {
     "clipvalue": "is not supported, as it changes the gradient's direction;"
     " set training.optimizer.clip_norm",
     "global_clipnorm": "is a setting of its own; set training.optimizer.clip_norm",
-    "use_ema": _NO_AVERAGE,
-    "ema_momentum": _NO_AVERAGE,
-    "ema_overwrite_frequency": _NO_AVERAGE,
+    "use_ema": _AVERAGES,
+    "ema_momentum": _AVERAGES,
+    "ema_overwrite_frequency": _AVERAGES,
     "loss_scale_factor": "is not supported: it divides the gradients, and nothing multiplies the"
     " loss; bfloat16 needs no loss scaling",
     "gradient_accumulation_steps": "is not supported, as it averages batches instead of tokens;"
-    " set training.batch_tokens or training.batch_size",
+    " set training.batches_per_step",
     "name": "is not supported: it would only rename the optimizer's variables",
 }
 """Why the other arguments of Keras optimizers are refused: a clause that follows the name."""

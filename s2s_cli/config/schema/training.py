@@ -7,6 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from s2s_cli.config.schema.optimizer import Optimizer
+from s2s_cli.config.schema.regularization import (
+    Averaging,
+    Consistency,
+    ScheduledSampling,
+    SideRates,
+)
 from s2s_cli.config.schema.section import (
     Count,
     Fraction,
@@ -59,6 +65,9 @@ class Training(Section):
     and halves until one step fits in half of the free memory."""
     batch_size: Count | None = None
     """Sentence pairs in a batch, instead of batch_tokens."""
+    batches_per_step: Count = 1
+    """Batches whose gradients are added up, each token with the same weight, for one step of the
+    optimizer. More than 1 gives large batches in the memory of a small one."""
     optimizer: Optimizer = Optimizer()
     """The algorithm that updates the weights."""
     schedule: Schedule = Schedule()
@@ -66,6 +75,16 @@ class Training(Section):
     label_smoothing: Fraction = 0.1
     """Share of the target probability that is spread over the vocabulary
     (https://arxiv.org/abs/1512.00567)."""
+    word_dropout: SideRates = SideRates()
+    """Tokens that are replaced by `<unk>` where the model reads them (https://arxiv.org/abs/2011.02266)."""
+    token_cutoff: SideRates = SideRates()
+    """Tokens whose embeddings are zero where the model reads them (https://arxiv.org/abs/2009.13818)."""
+    consistency: Consistency = Consistency()
+    """A second forward pass, whose predictions are to agree with those of the first."""
+    scheduled_sampling: ScheduledSampling = ScheduledSampling()
+    """Decoder inputs that the model has predicted itself, in place of the reference's."""
+    averaging: Averaging = Averaging()
+    """An average of the weights of several steps, which is validated, translated with and exported."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Data type of matrix products in training. auto is bfloat16 where this processor computes
     faster in it, else float32."""
