@@ -101,7 +101,7 @@ def test_averaging_that_begins_with_force_begins_at_the_weights(tmp_path, settin
     config = write_config(tmp_path / "c.yaml", settings)
     train_in_process(config, tmp_path / "run")
     overrides = ("training.averaging.method=ema", "training.max_steps=5")
-    with pytest.raises(RunError, match='averaging.method: "none" → "ema"'):
+    with pytest.raises(RunError, match=r'averaging\.method: "none" → "ema"'):
         train_in_process(config, tmp_path / "run", *overrides)
     train_in_process(config, tmp_path / "run", *overrides, force=True)
     run = Run(tmp_path / "run")

@@ -158,11 +158,22 @@ def copies(strategy, variable):
 
 def state(strategy, step, seq2seq):
     variables = {**seq2seq.weights, **step.optimizer_variables()}
+    averages = {f"average of {path}": value for path, value in step.moving_averages.items()}
     del variables["learning_rate"]
+    variables.update(averages)
     return {name: copies(strategy, variable) for name, variable in variables.items()}
 
 adam = {"name": "adam", "learning_rate": 0.01, "clip_norm": 0.05}
-training = Training(optimizer=adam, label_smoothing=0.1)
+# Batches of one step: one in one family, two in the other.
+count = {"lstm": 1, "transformer": 2}[sys.argv[1]]
+training = Training(
+    optimizer=adam,
+    label_smoothing=0.1,
+    word_dropout={"source": 0.2},
+    consistency={"method": "r_drop"},
+    averaging={"method": "ema", "decay": 0.5},
+    batches_per_step=count,
+)
 mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert mirrored.num_replicas_in_sync == 2
 found = []
@@ -170,9 +181,10 @@ for strategy in (tf.distribute.get_strategy(), mirrored):
     with strategy.scope():
         seq2seq = cases.small_model(architecture=sys.argv[1], dropout=0.5)
         step = TrainingStep(seq2seq, training, strategy)
-    sums = [step([cases.small_batch()], number, 0.01) for number in (1, 2, 3, 4)]
-    found.append((cases.weights_of(seq2seq), sums))
-print("difference", cases.largest_difference(found[0][0], found[1][0]))
+    sums = [step([cases.small_batch()] * count, number, 0.01) for number in (1, 2, 3, 4)]
+    averages = {path: value.numpy() for path, value in step.moving_averages.items()}
+    found.append((cases.weights_of(seq2seq), sums, averages))
+print("difference", max(cases.largest_difference(found[0][i], found[1][i]) for i in (0, 2)))
 for one, two in zip(found[0][1], found[1][1]):
     for name in one:
         np.testing.assert_allclose(one[name], two[name], rtol=1e-5)
