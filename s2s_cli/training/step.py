@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from s2s_cli.config.schema import Training
 from s2s_cli.model.dropout import DropoutDraws
@@ -55,12 +54,18 @@ class TrainingStep:
         """The moving average of each trained weight, by its path, where there is one."""
         if training.averaging.method == "ema":
             self.moving_averages = {
-                weight.path: _variable_like(weight, weight.numpy()) for weight in self._weights
+                weight.path: keras.Variable(weight.numpy(), trainable=False, aggregation="mean")
+                for weight in self._weights
             }
-        self._gradient_sums: list[keras.Variable] = []
+        # Not Keras's variables, whose `assign_add` is an addition: TensorFlow would join it with
+        # other additions, in an order that is not the same in every graph.
+        self._gradient_sums: list[tf.Variable] = []
         if training.batches_per_step > 1:
-            zeros = (np.zeros(weight.shape, np.float32) for weight in self._weights)
-            self._gradient_sums = list(map(_variable_like, self._weights, zeros))
+            mean = tf.VariableAggregation.MEAN
+            self._gradient_sums = [
+                tf.Variable(tf.zeros(weight.shape), trainable=False, aggregation=mean)
+                for weight in self._weights
+            ]
         self._replicas = strategy.num_replicas_in_sync
         has_gpu = bool(tf.config.list_physical_devices("GPU"))
         default = 1 if has_gpu or self._replicas > 1 else SUB_BATCHES
@@ -145,10 +150,10 @@ class TrainingStep:
         """Takes the step of all batches whose gradients were added, and begins new sums."""
 
         def take() -> list[tf.Tensor]:
-            gradients = [tf.identity(total.value) for total in self._gradient_sums]
+            gradients = [tf.identity(total) for total in self._gradient_sums]
             with tf.control_dependencies(gradients):
                 for total in self._gradient_sums:
-                    total.assign(tf.zeros_like(total.value))
+                    total.assign(tf.zeros_like(total))
             return gradients
 
         return self._update_if_finite(self._strategy.run(take), loss)
@@ -219,11 +224,6 @@ class TrainingStep:
             decay = tf.minimum(self._training.averaging.decay, (1 + step) / (10 + step))
             for average, weight in zip(self.moving_averages.values(), self._weights, strict=True):
                 average.assign_add((1 - decay) * (weight.value - average.value))
-
-
-def _variable_like(weight: keras.Variable, value: NDArray[Any]) -> keras.Variable:
-    """A variable of the shape and dtype of a weight, which all replicas change alike."""
-    return keras.Variable(value, dtype=weight.dtype, trainable=False, aggregation="mean")
 
 
 def _rows(batch: Batch, index: Any, parts: int) -> tuple[Batch, tf.Tensor]:
