@@ -2,71 +2,95 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, get_args
+import json
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from s2s_cli.cli import console, options
 from s2s_cli.cli.process import start_tensorflow
-from s2s_cli.config.schema import Decoding, Training
-from s2s_cli.errors import ConfigError
+from s2s_cli.config.schema import Decoding
 
-BLEU_TOKENIZERS = get_args(Training.model_fields["bleu_tokenizer"].annotation)
+if TYPE_CHECKING:
+    from s2s_cli.cli.systems import System
+    from s2s_cli.evaluation.breakdown import WordCounts
+    from s2s_cli.evaluation.metrics import Scoring
 
 
 @options.with_section_options(Decoding, options.DECODING_PANEL, without=["n_best"])
 def evaluate(
-    run: options.RunDirectory,
-    source: Annotated[str, typer.Option(help="File with one source sentence a line.")],
-    reference: Annotated[str, typer.Option(help="File with the translation of each line.")],
-    bleu_tokenizer: Annotated[
+    run_or_file: Annotated[str, typer.Argument(metavar="RUN_OR_FILE", help=options.SYSTEM_HELP)],
+    reference: options.References,
+    source: options.Source = None,
+    bleu_tokenizer: options.BleuTokenizer = None,
+    lowercase: options.Lowercase = False,
+    resamples: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Bootstrap samples from which 95% intervals are estimated; 0: no intervals."
+        ),
+    ] = 1000,
+    comet: Annotated[
         str | None,
         typer.Option(
-            metavar=f"<{'|'.join(BLEU_TOKENIZERS)}>",
-            help="sacreBLEU's tokenizer; auto follows the script of the references.",
-            show_default="as the run's training.bleu_tokenizer",
+            metavar="MODEL",
+            help="Score with this COMET model too, such as Unbabel/wmt22-comet-da; needs --source"
+            " and the package unbabel-comet.",
         ),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
     checkpoint: options.Checkpoint = "best",
     threads: options.Threads = None,
     overrides: dict[str, Any] | None = None,
 ) -> None:
-    """Score a run on a test set: BLEU and chrF, with sacreBLEU's signatures."""
-    from s2s_cli.config.load import override_decoding
-    from s2s_cli.runs.run import Run
+    """Score a run or a file of translations on a test set: BLEU, chrF and TER, with intervals."""
+    from s2s_cli.cli.evaluation_report import report_lines
+    from s2s_cli.cli.systems import (
+        missing_option,
+        open_systems,
+        read_test_set,
+        scoring_of,
+        warn_of_tokenizer,
+    )
+    from s2s_cli.evaluation.comet import Comet
+    from s2s_cli.evaluation.evaluate import evaluate, record_evaluation
 
-    directory = Run(run)
-    config = directory.config()
-    bleu_tokenizer = bleu_tokenizer or config.training.bleu_tokenizer
-    if bleu_tokenizer not in BLEU_TOKENIZERS:
-        raise ConfigError(
-            f"--bleu-tokenizer is {bleu_tokenizer!r}; choose from {', '.join(BLEU_TOKENIZERS)}.",
-            "zh is for Chinese, char for other scripts without spaces, 13a for all others.",
+    (system,) = open_systems([run_or_file], checkpoint, overrides or {})
+    if comet is not None and source is None:
+        raise missing_option("--source")
+    test_set = read_test_set([system], source, reference)
+    scoring = scoring_of([system], test_set, bleu_tokenizer, lowercase)
+    comet_model = Comet(comet) if comet else None
+    if system.run:
+        start_tensorflow(threads)
+    translated = system.translate(test_set)
+    evaluation = evaluate(
+        translated.texts,
+        test_set,
+        scoring,
+        resamples=resamples,
+        known=_training_words(system, scoring),
+        others=[comet_model(translated.texts, test_set)] if comet_model else (),
+    )
+    record = None
+    if system.run:
+        record = record_evaluation(
+            system.run, checkpoint, str(source), test_set, translated, evaluation
         )
-    decoding = override_decoding(config, **(overrides or {}), n_best=1)
-    directory.find_checkpoint(checkpoint)
-    start_tensorflow(threads)
-    from s2s_cli.cli.output import line_count
-    from s2s_cli.decoding.translator import Translator
-    from s2s_cli.evaluation.evaluate import evaluate
+    if as_json:
+        console.print_line(json.dumps({**evaluation.as_json(), "record": record and str(record)}))
+    else:
+        console.print_report((line, None) for line in report_lines(evaluation))
+    warn_of_tokenizer(evaluation.better_tokenizer, scoring.bleu_tokenizer)
+    if record:
+        console.say(f"sources, references and translations: {record}")
 
-    translator = Translator.from_run(directory, checkpoint, decoding)
-    with console.Meter("translating", line_count(source), "line") as meter:
-        evaluation = evaluate(
-            directory,
-            translator,
-            source,
-            reference,
-            checkpoint=checkpoint,
-            bleu_tokenizer=bleu_tokenizer,
-            on_batch=meter.add,
-        )
-    for score in evaluation.scores:
-        console.print_line(f"{score.name.upper():<5} {score.value:6.2f}  {score.signature}")
-    if evaluation.better_tokenizer is not None:
-        console.warn(
-            "the references are written without spaces between words, so BLEU with"
-            f" {bleu_tokenizer} takes whole lines for words; score with --bleu-tokenizer"
-            f" {evaluation.better_tokenizer}"
-        )
-    console.say(f"sources, references and translations: {evaluation.record}")
+
+def _training_words(system: System, scoring: Scoring) -> WordCounts | None:
+    """How often each word is in the training targets, None for a file or where they are gone."""
+    from s2s_cli.evaluation.breakdown import training_words
+
+    if system.run is None:
+        return None
+    with console.Meter("counting words", None, "sentence") as meter:
+        return training_words(system.run, scoring, meter.add)

@@ -7,13 +7,13 @@ import inspect
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from pydantic.fields import FieldInfo
 
 from s2s_cli.config.annotations import bounds, choices_in, default_text, value_type
-from s2s_cli.config.schema import Section
+from s2s_cli.config.schema import Section, Training
 from s2s_cli.config.yaml_values import parse_yaml
 
 Command = Callable[..., None]
@@ -45,6 +45,40 @@ Checkpoint = Annotated[
         metavar="<best|latest|N>",
         help="Checkpoint to use: the best, the latest, or that of step N.",
     ),
+]
+
+SYSTEM_HELP = (
+    "Directory of a run, or a file with a translation a line (- is stdin), or a record that a run"
+    " keeps in translations/."
+)
+Source = Annotated[
+    str | None,
+    typer.Option(
+        "--source", metavar="FILE", help="File with a source sentence a line; a run needs it."
+    ),
+]
+References = Annotated[
+    list[str],
+    typer.Option(
+        "--reference",
+        metavar="FILE",
+        help="File with the translation of each line. Repeatable, for several references.",
+    ),
+]
+BLEU_TOKENIZERS = get_args(Training.model_fields["bleu_tokenizer"].annotation)
+BleuTokenizer = Annotated[
+    str | None,
+    typer.Option(
+        "--bleu-tokenizer",
+        metavar=f"<{'|'.join(BLEU_TOKENIZERS)}>",
+        help="sacreBLEU's tokenizer; auto follows the script of the references; none is for files"
+        " that are tokenised already.",
+        show_default="that of the run, auto for files",
+        autocompletion=lambda: list(BLEU_TOKENIZERS),
+    ),
+]
+Lowercase = Annotated[
+    bool, typer.Option("--lowercase", help="Ignore case in BLEU and chrF; TER always does.")
 ]
 
 

@@ -3,69 +3,102 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from s2s_cli.decoding.translator import Translator
-from s2s_cli.errors import DataError, S2SError
-from s2s_cli.evaluation.metrics import Score, score_translations
+from s2s_cli.evaluation.breakdown import (
+    FrequencyTable,
+    LengthTable,
+    WordCounts,
+    by_frequency,
+    by_length,
+    reference_words,
+)
+from s2s_cli.evaluation.inputs import EvaluationSet, Translated
+from s2s_cli.evaluation.metrics import RESAMPLES, Score, Scoring, score_translations
 from s2s_cli.evaluation.records import TranslationRecord, write_record
 from s2s_cli.runs.run import Run, step_of
 from s2s_cli.text import scripts
-from s2s_cli.text.formats.parallel import unequal_lengths
-from s2s_cli.text.lines import one_line, read_lines
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores, and the file of the run that records every sentence."""
+    """The scores of a test set and of its parts.
 
+    `better_tokenizer` is the tokenizer that BLEU needs for these references, if it was taken with
+    an unfit one.
+    """
+
+    sentences: int
     scores: list[Score]
-    record: Path
+    by_length: LengthTable
+    by_frequency: FrequencyTable
     better_tokenizer: str | None
-    """The tokenizer that BLEU needs for these references, if it was taken with an unfit one."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The values by name."""
+        return {
+            "sentences": self.sentences,
+            "scores": [score.as_json() for score in self.scores],
+            **self.tables(),
+        }
+
+    def tables(self) -> dict[str, Any]:
+        """The tables by name, as values for JSON."""
+        return {"by_length": asdict(self.by_length), "by_frequency": asdict(self.by_frequency)}
 
 
 def evaluate(
-    run: Run,
-    translator: Translator,
-    source: str,
-    reference: str,
+    translations: Sequence[str],
+    test_set: EvaluationSet,
+    scoring: Scoring,
     *,
-    checkpoint: str = "best",
-    bleu_tokenizer: str,
-    on_batch: Callable[[int], None] = lambda count: None,
+    resamples: int = RESAMPLES,
+    known: WordCounts | None = None,
+    others: Sequence[Score] = (),
 ) -> Evaluation:
-    """Translates `source`, a sentence a line, scores it against `reference`, and records it.
+    """Scores translations, a line each.
 
-    `bleu_tokenizer` is sacreBLEU's, or `auto`, which follows the script of the references. Raises
-    DataError where the files are not parallel, S2SError where memory is too short.
+    `known` counts the words of the training targets; `others` are added to the scores. Raises
+    S2SError where memory is too short for `resamples`.
     """
-    sources, references = list(read_lines(source)), list(read_lines(reference))
-    if len(sources) != len(references):
-        raise unequal_lengths(source, len(sources), reference, len(references))
-    if not sources:
-        raise DataError(f"{source}: the file is empty.")
-    try:
-        found = translator.translate(sources, on_batch)
-    except MemoryError:
-        raise S2SError(
-            f"memory is too short to translate {translator.decoding.batch_size} sentences at once.",
-            "Lower --batch-size or --beam-size.",
-        ) from None
-    texts = [one_line(translation.text) for translation in found]
-    if bleu_tokenizer == "auto":
-        bleu_tokenizer = scripts.bleu_tokenizer(references)
-    scores = score_translations(texts, references, bleu_tokenizer)
+    known = known or reference_words(test_set, scoring)
+    scores = score_translations(translations, test_set.references, scoring, resamples=resamples)
+    return Evaluation(
+        len(test_set),
+        [*scores, *others],
+        by_length(translations, test_set, scoring),
+        by_frequency(translations, test_set, scoring, known),
+        scripts.better_bleu_tokenizer(test_set.references[0], scoring.bleu_tokenizer),
+    )
+
+
+def record_evaluation(
+    run: Run,
+    checkpoint: str,
+    source: str,
+    test_set: EvaluationSet,
+    translated: Translated,
+    evaluation: Evaluation,
+) -> Path:
+    """Writes what a run translated and how it scored into the run; returns the file.
+
+    It is named after `source`, the file of sources. Raises OSError.
+    """
+    assert test_set.sources is not None and translated.decoding is not None
     path = run.translations(f"evaluation-{_slug(source)}")
     step = step_of(run.find_checkpoint(checkpoint))
+    references = zip(*test_set.references, strict=True)
     write_record(
         path,
-        TranslationRecord("evaluation", step, translator.decoding, scores),
-        zip(sources, references, found, strict=True),
+        TranslationRecord(
+            "evaluation", step, translated.decoding, evaluation.scores, evaluation.tables()
+        ),
+        zip(test_set.sources, references, translated.found, strict=True),
     )
-    return Evaluation(scores, path, scripts.better_bleu_tokenizer(references, bleu_tokenizer))
+    return path
 
 
 def _slug(source: str) -> str:

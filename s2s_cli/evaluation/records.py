@@ -5,20 +5,22 @@ The first line describes the record:
     {"record": 1, "kind": "validation" or "evaluation", "step": 500,
      "decoding": {…settings…}, "scores": [{"name", "value", "signature"}, …]}
 
-Each further line is a sentence:
+An evaluation also has `interval`, [low, high], in each score, and the tables of `breakdown.py`:
+`by_length` and `by_frequency`. Each further line is a sentence:
 
     {"source", "reference", "translation", "score", "log_probability",
      "source_tokens": […], "tokens": […], "token_scores": […], "alignment": [[i, j], …]}
 
 `token_scores` are log probabilities, one a token and one for `</s>` where it was reached; an
 alignment [i, j] says that token j of the translation has its most attention on token i of the source.
+Where there are several references, `references` holds all of them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +33,24 @@ from s2s_cli.text.lines import one_line
 
 RECORD_FORMAT = 1
 
+_BEGINNING = b'{"record": '
+
 
 @dataclass(frozen=True)
 class TranslationRecord:
-    """What a record is of, and how its translations scored."""
+    """What a record is of, and how its translations scored; `tables` are added by their names."""
 
     kind: str
     step: int
     decoding: Decoding
     scores: Sequence[Score]
+    tables: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_record(
-    path: Path, record: TranslationRecord, sentences: Iterable[tuple[str, str, Translation]]
+    path: Path,
+    record: TranslationRecord,
+    sentences: Iterable[tuple[str, Sequence[str], Translation]],
 ) -> None:
     """Writes sources, references and translations, whole or not at all. Raises OSError."""
     head = {
@@ -51,7 +58,8 @@ def write_record(
         "kind": record.kind,
         "step": record.step,
         "decoding": record.decoding.model_dump(mode="json"),
-        "scores": [asdict(score) for score in record.scores],
+        "scores": [score.as_json() for score in record.scores],
+        **record.tables,
     }
     lines = [head, *(_line(*sentence) for sentence in sentences)]
     write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
@@ -73,6 +81,17 @@ def read_record(path: Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
     return description, _sentences(path, lines)
 
 
+def is_record(path: Path) -> bool:
+    """Whether this is a regular file that begins as a record does."""
+    try:
+        if not path.is_file():
+            return False
+        with open(path, "rb") as file:
+            return file.read(len(_BEGINNING)) == _BEGINNING
+    except OSError:
+        return False
+
+
 def _sentences(path: Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(lines, start=2):
         try:
@@ -82,10 +101,12 @@ def _sentences(path: Path, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
         yield sentence
 
 
-def _line(source: str, reference: str, translation: Translation) -> dict[str, Any]:
+def _line(source: str, references: Sequence[str], translation: Translation) -> dict[str, Any]:
+    several = {"references": list(references)} if len(references) > 1 else {}
     return {
         "source": source,
-        "reference": reference,
+        "reference": references[0],
+        **several,
         "translation": one_line(translation.text),
         "score": round(translation.score, 6),
         "log_probability": round(translation.log_probability, 6),

@@ -41,6 +41,11 @@ def bleu_tokenizer(sentences: Iterable[str]) -> str:
     return "zh" if counts["han"] > 10 * (counts["kana"] + counts["other"]) else "char"
 
 
+def is_written_without_spaces(sentences: Iterable[str]) -> bool:
+    """Whether these sentences, of which a sample is looked at, have no spaces between words."""
+    return bleu_tokenizer(sentences) != "13a"
+
+
 def better_bleu_tokenizer(sentences: Iterable[str], chosen: str) -> str | None:
     """The tokenizer that BLEU needs for these sentences where the chosen one takes whole lines for
     words, else None."""

@@ -111,11 +111,12 @@ class TokenStore:
             )
 
 
-def open_store(folder: Path, key: str) -> TokenStore | None:
-    """The store in `folder`; None if there is none, it is damaged, or it has another key."""
+def open_store(folder: Path, key: str | None = None) -> TokenStore | None:
+    """The store in `folder`; None if there is none, it is damaged, or `key` is given and not its
+    key."""
     try:
         description = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-        if description["key"] != key or description["sha256"] != _checksums(folder):
+        if key not in (None, description["key"]) or description["sha256"] != _checksums(folder):
             return None
         return _map_files(folder, description)
     except (OSError, ValueError, LookupError, TypeError):

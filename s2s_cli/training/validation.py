@@ -11,7 +11,7 @@ from typing import Any
 from s2s_cli.config.schema import ResolvedConfig, Training
 from s2s_cli.decoding.model_search import ModelSearch
 from s2s_cli.decoding.translator import Translator
-from s2s_cli.evaluation.metrics import score_translations
+from s2s_cli.evaluation.metrics import Scoring, score_translations
 from s2s_cli.evaluation.records import TranslationRecord, write_record
 from s2s_cli.model.family import VocabSizes
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -62,12 +62,14 @@ class Validation:
         )
         found = translator.translate(self._sources, lambda _: self._require_no_stop())
         texts = [one_line(translation.text) for translation in found]
-        scores = score_translations(texts, self._references, self._config.training.bleu_tokenizer)
+        scoring = Scoring(self._config.training.bleu_tokenizer)
+        references = [self._references]
+        scores = score_translations(texts, references, scoring, names=TRANSLATED_METRICS)
         metrics.update({score.name: score.value for score in scores})
         write_record(
             self._run.validation_translations(step),
             TranslationRecord("validation", step, self._config.decoding, scores),
-            zip(self._sources, self._references, found, strict=True),
+            zip(self._sources, zip(*references, strict=True), found, strict=True),
         )
         return ValidationResult(
             metrics=metrics,
