@@ -18,11 +18,13 @@ from s2s_cli import __version__
 from s2s_cli.cli import console
 from s2s_cli.cli.check import check
 from s2s_cli.cli.clean import clean
+from s2s_cli.cli.compare import compare
 from s2s_cli.cli.evaluate import evaluate
 from s2s_cli.cli.export import export
 from s2s_cli.cli.init import init
 from s2s_cli.cli.process import BROKEN_PIPE, INTERRUPTED
 from s2s_cli.cli.schema import schema
+from s2s_cli.cli.score import score
 from s2s_cli.cli.train import train
 from s2s_cli.cli.translate import translate
 from s2s_cli.errors import S2SError
@@ -32,7 +34,7 @@ USER_MISTAKE = 1
 GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
     "Data": (check, clean),
     "Model": (init, train),
-    "Use": (translate, evaluate),
+    "Use": (translate, score, evaluate, compare),
     "Ship": (export,),
     "Settings": (schema,),
 }

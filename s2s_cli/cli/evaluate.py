@@ -46,7 +46,7 @@ def evaluate(
     """Score a run or a file of translations on a test set: BLEU, chrF and TER, with intervals."""
     from s2s_cli.cli.evaluation_report import report_lines
     from s2s_cli.cli.systems import (
-        missing_option,
+        missing,
         open_systems,
         read_test_set,
         scoring_of,
@@ -57,7 +57,7 @@ def evaluate(
 
     (system,) = open_systems([run_or_file], checkpoint, overrides or {})
     if comet is not None and source is None:
-        raise missing_option("--source")
+        raise missing("option '--source'")
     test_set = read_test_set([system], source, reference)
     scoring = scoring_of([system], test_set, bleu_tokenizer, lowercase)
     comet_model = Comet(comet) if comet else None

@@ -13,7 +13,7 @@ LABELS = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "comet": "COMET"}
 
 def report_lines(evaluation: Evaluation) -> Iterator[str]:
     """The scores, then the tables by length and by frequency."""
-    yield from _aligned(
+    yield from aligned(
         [["", "score", "95% interval", "signature"], *map(_score_cells, evaluation.scores)], left=3
     )
     yield ""
@@ -24,10 +24,13 @@ def report_lines(evaluation: Evaluation) -> Iterator[str]:
 
 def _score_cells(score: Score) -> list[str]:
     number = ".4f" if score.name == "comet" else ".2f"
-    interval = ""
-    if score.interval is not None:
-        interval = f"{score.interval[0]:.2f} to {score.interval[1]:.2f}"
+    interval = interval_text(score.interval)
     return [LABELS[score.name], f"{score.value:{number}}", interval, score.signature]
+
+
+def interval_text(interval: tuple[float, float] | None) -> str:
+    """The bounds of an interval, or nothing."""
+    return "" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
 
 
 def _length_lines(table: LengthTable) -> Iterator[str]:
@@ -41,7 +44,7 @@ def _length_lines(table: LengthTable) -> Iterator[str]:
         ]
         for bucket in table.buckets
     ]
-    yield from _aligned([[table.unit, "sentences", *(LABELS[name] for name in names)], *rows])
+    yield from aligned([[table.unit, "sentences", *(LABELS[name] for name in names)], *rows])
 
 
 def _frequency_lines(table: FrequencyTable) -> Iterator[str]:
@@ -56,7 +59,7 @@ def _frequency_lines(table: FrequencyTable) -> Iterator[str]:
         ]
         for bucket in table.buckets
     ]
-    yield from _aligned([["times", "words", "precision", "recall", "F1"], *rows])
+    yield from aligned([["times", "words", "precision", "recall", "F1"], *rows])
 
 
 def _percentage(value: float | None) -> str:
@@ -69,7 +72,7 @@ def _range(low: int, high: int | None) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _aligned(rows: Sequence[Sequence[str]], *, left: int | None = None) -> Iterator[str]:
+def aligned(rows: Sequence[Sequence[str]], *, left: int | None = None) -> Iterator[str]:
     """The rows with columns of one width, numbers to the right, and to the left column `left`."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from s2s_cli.errors import DataError
+from s2s_cli.errors import DataError, S2SError
 from s2s_cli.text.lines import bare_lines, one_line, raw_lines
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Layout:
     def _fields(self, number: int, translation: Translation) -> Iterator[str]:
         text = one_line(translation.text)
         if self.n_best or self.scores or self.alignments:
-            text = text.replace("|||", 3 * "&#124;")
+            text = escaped(text)
         if self.n_best:
             yield from (str(number), text)
             yield f"log_probability= {translation.log_probability:.6f}"
@@ -55,6 +55,11 @@ class Layout:
             yield f"{translation.score:.6f}"
         if self.alignments:
             yield " ".join(f"{i}-{j}" for i, j in translation.alignment)
+
+
+def escaped(text: str) -> str:
+    """A text for a line of several fields, without their separator, as Moses writes it."""
+    return text.replace("|||", 3 * "&#124;")
 
 
 def _as_json(translation: Translation) -> dict[str, object]:
@@ -121,3 +126,13 @@ def read_sentences(
 def line_count(path: str) -> int | None:
     """The number of lines of a file; None for what cannot be read twice."""
     return sum(1 for _ in raw_lines(path)) if Path(path).is_file() else None
+
+
+def require_folder(output_file: str) -> None:
+    """Raises S2SError where the folder of the output is missing, before anything is translated."""
+    folder = Path(os.path.realpath(output_file)).parent
+    if output_file != "-" and not folder.is_dir():
+        raise S2SError(
+            f"{folder}: there is no such folder, so {output_file} cannot be written.",
+            "Make the folder, or name another file with --output.",
+        )

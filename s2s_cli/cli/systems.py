@@ -85,7 +85,7 @@ def read_test_set(
     from s2s_cli.evaluation.inputs import read_test_set
 
     if source is None and any(system.run for system in systems):
-        raise missing_option("--source")
+        raise missing("option '--source'")
     test_set = read_test_set(source, references)
     for system in systems:
         if system.file is not None:
@@ -93,9 +93,9 @@ def read_test_set(
     return test_set
 
 
-def missing_option(name: str) -> typer.TyperException:
-    """The error for an option that is missing beside the others, as Typer raises it."""
-    error = typer.TyperException(f"Missing option '{name}'.")
+def missing(what: str) -> typer.TyperException:
+    """The error for an argument or option that the others call for, as Typer raises it."""
+    error = typer.TyperException(f"Missing {what}.")
     error.exit_code = 2
     return error
 

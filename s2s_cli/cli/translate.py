@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -66,6 +64,7 @@ def translate(
     overrides: dict[str, Any] | None = None,
 ) -> None:
     """Translate sentences, a file, or stdin: one line out for every line in."""
+    from s2s_cli.cli.output import require_folder
     from s2s_cli.config.load import override_decoding
     from s2s_cli.runs.run import Run
 
@@ -78,7 +77,7 @@ def translate(
             f"--errors is {errors!r}; choose from {', '.join(ERRORS)}.",
             "replace puts U+FFFD where the input is not UTF-8; strict stops there.",
         )
-    _require_folder(output_file)
+    require_folder(output_file)
     directory = Run(run)
     decoding = override_decoding(directory.config(), **(overrides or {}))
     directory.find_checkpoint(checkpoint)
@@ -117,16 +116,6 @@ def translate(
     used = translator.decoding
     for sentence in warnings.sentences(used.max_source_length, used.long_sources):
         console.warn(sentence)
-
-
-def _require_folder(output_file: str) -> None:
-    """Raises S2SError where the folder of the output is missing, before anything is translated."""
-    folder = Path(os.path.realpath(output_file)).parent
-    if output_file != "-" and not folder.is_dir():
-        raise S2SError(
-            f"{folder}: there is no such folder, so {output_file} cannot be written.",
-            "Make the folder, or name another file with --output.",
-        )
 
 
 def translated_lines(

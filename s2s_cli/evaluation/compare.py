@@ -38,7 +38,7 @@ class MetricComparison:
     """The scores of all systems by a metric, the baseline first, with a signature of each test."""
 
     name: str
-    signatures: tuple[str, str]
+    signatures: list[str]
     systems: list[SystemScore]
 
 
@@ -93,23 +93,20 @@ def compare(
 ) -> Comparison:
     """Compares the translations of named systems with those of the first.
 
-    `show` sentences that differ most are listed of each. `on_test` is called after each of
-    `test_count` tests. Raises S2SError where memory is too short.
+    Of each, `show` sentences that differ most are listed. `on_test(1)` is called after each of
+    `number_of_tests`. Raises S2SError where memory is too short.
     """
     require_resampling(len(test_set))
-    return Comparison(
-        len(test_set),
-        [
-            _compare_by(name, systems, test_set, scoring, on_test)
-            for name in scoring.metrics()
-        ],
-        sentence_differences(systems, test_set, scoring, show),
-    )
+    metrics = [_compare_by(name, systems, test_set, scoring, on_test) for name in scoring.metrics()]
+    return Comparison(len(test_set), metrics, _differences(systems, test_set, scoring, show))
 
 
-def test_count(scoring: Scoring) -> int:
-    """How many significance tests a comparison makes."""
+def number_of_tests(scoring: Scoring) -> int:
+    """How many significance tests a comparison makes, each of all systems."""
     return len(TESTS) * len(scoring.metrics())
+
+
+# Significance.
 
 
 def _compare_by(
@@ -119,29 +116,29 @@ def _compare_by(
     scoring: Scoring,
     on_test: Callable[[int], None],
 ) -> MetricComparison:
-    """The scores and significance of a metric; the draws are the same for each metric."""
-    results, signatures = [], []
+    """The scores and p-values of all systems by a metric."""
+    signatures, results = [], []
     for test, samples in TESTS.items():
-        metric = scoring.metrics()[name]
-        run = PairedTest(
-            systems, {name: metric}, test_set.references, test_type=test, n_samples=samples
+        metrics = {name: scoring.metrics()[name]}
+        # Each starts from the seed, so that all metrics see the same samples of sentences.
+        paired = PairedTest(
+            list(systems), metrics, test_set.references, test_type=test, n_samples=samples
         )
-        found_signatures, scores = run()
-        ((own_name, signature),) = found_signatures.items()
+        found, scores = paired()
+        ((own_name, signature),) = found.items()
         signatures.append(str(signature))
         results.append(scores[own_name])
         on_test(1)
     bootstrap, randomisation = results
-    first = bootstrap[0].score
     return MetricComparison(
         name,
-        (signatures[0], signatures[1]),
+        signatures,
         [
             SystemScore(
                 system,
                 float(sampled.score),
                 (float(sampled.mean - sampled.ci), float(sampled.mean + sampled.ci)),
-                None if index == 0 else float(sampled.score - first),
+                None if index == 0 else float(sampled.score - bootstrap[0].score),
                 sampled.p_value,
                 randomised.p_value,
             )
@@ -152,49 +149,39 @@ def _compare_by(
     )
 
 
-def sentence_differences(
+# Sentences.
+
+
+def _differences(
     systems: Sequence[tuple[str, Sequence[str]]],
     test_set: EvaluationSet,
     scoring: Scoring,
     show: int,
 ) -> list[SentenceDifferences]:
-    """How each system differs from the first, sentence by sentence."""
+    """How the translations of each system differ from those of the first."""
     metric = CHRF(lowercase=scoring.lowercase)
     references = [list(row) for row in zip(*test_set.references, strict=True)]
+    sources: Sequence[str | None] = test_set.sources or [None] * len(test_set)
     (_, baseline), *others = systems
     before = _sentence_scores(metric, baseline, references)
     found = []
-    for name, translations in others:
-        after = _sentence_scores(metric, translations, references)
-        rows = [row for row, text in enumerate(translations) if text != baseline[row]]
-        rows.sort(key=lambda row: -abs(after[row] - before[row]))  # noqa: B023  (called at once)
+    for name, texts in others:
+        after = _sentence_scores(metric, texts, references)
+        columns = zip(sources, references, baseline, texts, before, after, strict=True)
+        pairs = [SentencePair(line, *row) for line, row in enumerate(columns, start=1)]
+        different = [pair for pair in pairs if pair.translation != pair.baseline]
+        gains = [pair.chrf - pair.baseline_chrf for pair in different]
+        most = sorted(different, key=lambda pair: -abs(pair.chrf - pair.baseline_chrf))[:show]
         found.append(
             SentenceDifferences(
-                name,
-                len(rows),
-                sum(after[row] > before[row] for row in rows),
-                sum(after[row] < before[row] for row in rows),
-                [
-                    SentencePair(
-                        row + 1,
-                        test_set.sources[row] if test_set.sources else None,
-                        references[row],
-                        baseline[row],
-                        translations[row],
-                        before[row],
-                        after[row],
-                    )
-                    for row in rows[:show]
-                ],
+                name, len(different), sum(g > 0 for g in gains), sum(g < 0 for g in gains), most
             )
         )
     return found
 
 
 def _sentence_scores(
-    metric: CHRF, translations: Sequence[str], references: Sequence[Sequence[str]]
+    metric: CHRF, texts: Sequence[str], references: Sequence[Sequence[str]]
 ) -> list[float]:
-    return [
-        float(metric.sentence_score(text, own).score)
-        for text, own in zip(translations, references, strict=True)
-    ]
+    rows = zip(texts, references, strict=True)
+    return [float(metric.sentence_score(text, own).score) for text, own in rows]
