@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sacrebleu.metrics import CHRF
-from sacrebleu.significance import PairedTest
+from sacrebleu.significance import PairedTest, Result
 
 from s2s_cli.evaluation.inputs import EvaluationSet
 from s2s_cli.evaluation.metrics import Scoring, require_resampling
@@ -130,23 +130,29 @@ def _compare_by(
         results.append(scores[own_name])
         on_test(1)
     bootstrap, randomisation = results
+    rows = zip(systems, bootstrap, randomisation, strict=True)
     return MetricComparison(
         name,
         signatures,
         [
-            SystemScore(
-                system,
-                float(sampled.score),
-                (float(sampled.mean - sampled.ci), float(sampled.mean + sampled.ci)),
-                None if index == 0 else float(sampled.score - bootstrap[0].score),
-                sampled.p_value,
-                randomised.p_value,
-            )
-            for index, ((system, _), sampled, randomised) in enumerate(
-                zip(systems, bootstrap, randomisation, strict=True)
-            )
+            _system_score(system, sampled, randomised, bootstrap[0])
+            for (system, _), sampled, randomised in rows
         ],
     )
+
+
+def _system_score(name: str, sampled: Result, randomised: Result, baseline: Result) -> SystemScore:
+    """The score of a system from the results of both tests and the baseline's."""
+    score, p_values = float(sampled.score), (sampled.p_value, randomised.p_value)
+    interval = float(sampled.mean - sampled.ci), float(sampled.mean + sampled.ci)
+    if None in p_values:  # the baseline itself
+        return SystemScore(name, score, interval)
+    difference = score - float(baseline.score)
+    if difference == 0:
+        # sacreBLEU counts samples with a larger difference, of which equal systems have none: it
+        # would call them significantly different.
+        p_values = (1.0, 1.0)
+    return SystemScore(name, score, interval, difference, *p_values)
 
 
 # Sentences.

@@ -8,7 +8,7 @@ import pytest
 from s2s_cli.config.schema import Decoding
 from s2s_cli.decoding.translation import Translation
 from s2s_cli.errors import RunError
-from s2s_cli.evaluation.metrics import Score, score_translations
+from s2s_cli.evaluation.metrics import Score, Scoring, score_translations
 from s2s_cli.evaluation.records import TranslationRecord, read_record, write_record
 
 TRANSLATION = Translation(
@@ -28,7 +28,7 @@ SCORE = Score("bleu", 12.5, "nrefs:1|case:mixed")
 def path(tmp_path):
     path = tmp_path / "translations" / "step-00000007.jsonl"
     decoding = Decoding(beam_size=4, precision="float32")
-    sentences = [("a house", "ein Haus", TRANSLATION), ("", "\u2028", Translation(""))]
+    sentences = [("a house", ["ein Haus"], TRANSLATION), ("", ["\u2028"], Translation(""))]
     record = TranslationRecord("validation", 7, decoding, [SCORE])
     write_record(path, record, iter(sentences))
     return path
@@ -58,6 +58,18 @@ def test_a_record_is_read_back_as_it_was_written(path):
         "alignment": [[0, 0], [1, 1]],
     }
     assert second["reference"] == "\u2028" and second["tokens"] == []
+
+
+def test_a_record_holds_intervals_tables_and_several_references(tmp_path):
+    score = Score("bleu", 12.5, "nrefs:2|bs:1000", (11.5, 13.5))
+    tables = {"by_length": {"side": "source", "buckets": []}}
+    record = TranslationRecord("evaluation", 7, Decoding(), [score], tables)
+    write_record(tmp_path / "x.jsonl", record, [("a house", ["ein Haus", "Haus"], TRANSLATION)])
+    description, (sentence,) = read_record(tmp_path / "x.jsonl")
+    assert description["scores"][0]["interval"] == [11.5, 13.5]
+    assert description["by_length"] == tables["by_length"]
+    assert sentence["reference"] == "ein Haus"
+    assert sentence["references"] == ["ein Haus", "Haus"]
 
 
 def test_each_sentence_is_a_line_of_json(path):
@@ -95,12 +107,13 @@ def test_a_damaged_sentence_is_refused_with_its_line(path):
 
 def test_scores_are_those_of_sacrebleu_with_signatures():
     texts = ["the cat sat on the mat"] * 3
-    bleu, chrf = score_translations(texts, texts, "13a")
-    assert (bleu.name, chrf.name) == ("bleu", "chrf")
-    assert math.isclose(bleu.value, 100) and math.isclose(chrf.value, 100)
+    bleu, chrf, ter = score_translations(texts, [texts], Scoring("13a"))
+    assert (bleu.name, chrf.name, ter.name) == ("bleu", "chrf", "ter")
+    assert math.isclose(bleu.value, 100) and math.isclose(chrf.value, 100) and ter.value == 0
     assert bleu.signature.startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
     assert chrf.signature.startswith("nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:")
-    (zh, _) = score_translations(["猫坐在垫子上"], ["猫坐在垫子上"], "zh")
+    assert ter.signature.startswith("nrefs:1|case:lc|tok:tercom|norm:no|punct:yes|asian:no|version:")
+    zh, *_ = score_translations(["猫坐在垫子上"], [["猫坐在垫子上"]], Scoring("zh"))
     assert "tok:zh" in zh.signature and math.isclose(zh.value, 100)
     # No advice about texts that look tokenised, and no warning about short ones.
-    assert score_translations(["a ."], ["a , ."], "13a")[0].value < 100
+    assert score_translations(["a ."], [["a , ."]], Scoring("13a"))[0].value < 100

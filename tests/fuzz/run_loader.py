@@ -150,7 +150,7 @@ def _seeds(run: Run, vocabulary: bytes) -> list[bytes]:
 
 def _record(path: Path, run: Run) -> bytes:
     head = TranslationRecord("validation", 7, run.config().decoding, [])
-    write_record(path, head, [("a", "b", Translation("c", tokens=("c",)))])
+    write_record(path, head, [("a", ["b"], Translation("c", tokens=("c",)))])
     return path.read_bytes()
 
 
