@@ -86,12 +86,11 @@ def score_translations(
     return scores
 
 
-def _interval(result: Any, signature: str) -> tuple[float, float] | None:
-    """The 95% interval around the mean of the resamples, None where all have score 0."""
+def _interval(result: Any, signature: str) -> tuple[float, float]:
+    """The 95% interval around the mean of the resamples."""
     found = json.loads(result.format(width=9, signature=signature, is_json=True))
-    if "confidence_mean" not in found:
-        return None
-    mean, half_width = found["confidence_mean"], found["confidence_var"]
+    # sacreBLEU leaves both out where the score of each resample is 0.
+    mean, half_width = found.get("confidence_mean", 0.0), found.get("confidence_var", 0.0)
     return mean - half_width, mean + half_width
 
 

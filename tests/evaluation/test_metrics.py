@@ -72,6 +72,11 @@ def test_without_resamples_there_are_no_intervals_and_the_scores_are_the_same():
     assert "interval" not in without[0].as_json() and "bs:" not in without[0].signature
 
 
+def test_the_interval_of_scores_that_are_all_0_is_0():
+    found = score_translations(["a"], [["b"]], Scoring("13a"), resamples=10)
+    assert [(score.value, score.interval) for score in found[:2]] == 2 * [(0, (0, 0))]
+
+
 @pytest.mark.parametrize("seed", ["0", "-1", "x", ""])
 def test_a_seed_that_sacrebleu_cannot_use_is_refused(monkeypatch, seed):
     monkeypatch.setenv("SACREBLEU_SEED", seed)
