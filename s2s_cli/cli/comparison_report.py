@@ -19,7 +19,10 @@ _HEADINGS = ("95% interval", "difference", "p, bootstrap", "p, randomisation")
 def report_lines(comparison: Comparison) -> Iterator[str]:
     """A table a metric, the signatures, then the sentences that differ most."""
     baseline = comparison.metrics[0].systems[0].system
-    yield f"{comparison.sentences:,} sentences; p is for the difference from {baseline}"
+    yield (
+        f"{comparison.sentences:,} sentences; p is for the difference from {baseline}; a lower TER is"
+        " better"
+    )
     for metric in comparison.metrics:
         yield ""
         yield from _metric_lines(metric)

@@ -55,9 +55,9 @@ def evaluate(
     from s2s_cli.evaluation.comet import Comet
     from s2s_cli.evaluation.evaluate import evaluate, record_evaluation
 
-    (system,) = open_systems([run_or_file], checkpoint, overrides or {})
     if comet is not None and source is None:
         raise missing("option '--source'")
+    (system,) = open_systems([run_or_file], checkpoint, overrides or {})
     test_set = read_test_set([system], source, reference)
     scoring = scoring_of([system], test_set, bleu_tokenizer, lowercase)
     comet_model = Comet(comet) if comet else None

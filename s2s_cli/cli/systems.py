@@ -53,7 +53,8 @@ def open_systems(
     given += ["--checkpoint"] if checkpoint != "best" else []
     if given and not any(system.run for system in systems):
         raise ConfigError(
-            f"{given[0]} is for runs, and {' and '.join(names)} hold translations already.",
+            f"{given[0]} is for runs, and {' and '.join(names)}"
+            f" {'holds' if len(names) == 1 else 'hold'} translations already.",
             "Leave the option out, or name the directory of a run.",
         )
     return systems

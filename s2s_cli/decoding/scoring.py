@@ -29,7 +29,7 @@ MAX_PAIRS = 256
 _IDS = tf.TensorSpec((None, None), tf.int32)
 # source_ids (B,S), target_in_ids (B,T), target_out_ids (B,T) → log probabilities (B,T).
 ForcedModel = Callable[..., tf.Tensor]
-_EncodedPair = tuple[list[int], list[int]]
+EncodedPair = tuple[Sequence[int], Sequence[int]]
 
 
 class Unscored(Enum):
@@ -121,39 +121,47 @@ class Scorer:
         """
         sources = self.tokenizers.source.encode([source.strip() for source, _ in pairs])
         targets = self.tokenizers.target.encode([target.strip() for _, target in pairs])
-        encoded = list(zip(sources, targets, strict=True))
-        results: list[Translation | Unscored] = [self._without_model(*pair) for pair in encoded]
-        rows = [row for row, pair in enumerate(encoded) if any(pair) and self._fits(pair)]
+        return self.score_ids(list(zip(sources, targets, strict=True)), on_batch)
+
+    def score_ids(
+        self,
+        pairs: Sequence[EncodedPair],
+        on_batch: Callable[[int], None] = lambda count: None,
+    ) -> list[Translation | Unscored]:
+        """As `score`, for the ids of both sides, without `</s>`."""
+        results: list[Translation | Unscored] = [self._without_model(*pair) for pair in pairs]
+        rows = [row for row, pair in enumerate(pairs) if self._fits(*pair)]
         on_batch(len(pairs) - len(rows))
-        texts = self.tokenizers.target.decode([encoded[row][1] for row in rows])
-        as_decoded = dict(zip(rows, texts, strict=True))
-        batches = list(self._batches(encoded, rows))
-        found = self._in_threads([[encoded[row] for row in batch] for batch in batches])
+        texts = self.tokenizers.target.decode([pairs[row][1] for row in rows])
+        text_of = dict(zip(rows, texts, strict=True))
+        batches = list(self._batches(pairs, rows))
+        found = self._in_threads([[pairs[row] for row in batch] for batch in batches])
         for batch, scores in zip(batches, found, strict=True):
             for row, own in zip(batch, scores, strict=True):
-                results[row] = self._scored(encoded[row], as_decoded[row], own)
+                results[row] = self._scored(pairs[row], text_of[row], own)
             on_batch(len(batch))
         return results
 
-    def _without_model(self, source: list[int], target: list[int]) -> Translation | Unscored:
+    def _without_model(
+        self, source: Sequence[int], target: Sequence[int]
+    ) -> Translation | Unscored:
         """The result for a pair that is not given to the model."""
         if source:
             return Unscored.TOO_LONG
         return Unscored.NO_SOURCE if target else Translation("")
 
-    def _fits(self, pair: _EncodedPair) -> bool:
-        """Whether there is a source, and both sides have as many positions as the model."""
-        source, target = pair
+    def _fits(self, source: Sequence[int], target: Sequence[int]) -> bool:
+        """Whether there is a source, and the model has positions for both sides."""
         longest = self._longest_sentence
         return bool(source) and (longest is None or max(len(source), len(target)) <= longest)
 
-    def _batches(self, encoded: Sequence[_EncodedPair], rows: Sequence[int]) -> Iterator[list[int]]:
+    def _batches(self, pairs: Sequence[EncodedPair], rows: Sequence[int]) -> Iterator[list[int]]:
         """The rows in batches of similar length, the longest first."""
         most = max(1, MAX_LOGITS // len(self._target_tokens))
         batch: list[int] = []
-        for row in sorted(rows, key=lambda row: tuple(map(len, reversed(encoded[row]))))[::-1]:
+        for row in sorted(rows, key=lambda row: tuple(map(len, reversed(pairs[row]))))[::-1]:
             # The first is the longest; `</s>` is one position more.
-            width = len(encoded[batch[0] if batch else row][1]) + 1
+            width = len(pairs[batch[0] if batch else row][1]) + 1
             if batch and (len(batch) == MAX_PAIRS or (len(batch) + 1) * width > most):
                 yield batch
                 batch = []
@@ -162,7 +170,7 @@ class Scorer:
             yield batch
 
     def _in_threads(
-        self, batches: Sequence[Sequence[_EncodedPair]]
+        self, batches: Sequence[Sequence[EncodedPair]]
     ) -> Iterator[list[NDArray[np.float32]]]:
         """The log probabilities of each batch; some batches are computed at the same time."""
         workers = ThreadPoolExecutor(inter_op_threads())
@@ -171,7 +179,7 @@ class Scorer:
         finally:
             workers.shutdown(cancel_futures=True)
 
-    def _batch_scores(self, batch: Sequence[_EncodedPair]) -> list[NDArray[np.float32]]:
+    def _batch_scores(self, batch: Sequence[EncodedPair]) -> list[NDArray[np.float32]]:
         """The log probability of each token and of `</s>`, for each pair."""
         sources, targets = zip(*batch, strict=True)
         arguments = (source_ids(sources), target_in_ids(targets), target_out_ids(targets))
@@ -181,7 +189,7 @@ class Scorer:
             raise MemoryError from None
         return [row[: len(ids) + 1] for row, ids in zip(found, targets, strict=True)]
 
-    def _scored(self, pair: _EncodedPair, text: str, scores: NDArray[np.float32]) -> Translation:
+    def _scored(self, pair: EncodedPair, text: str, scores: NDArray[np.float32]) -> Translation:
         source, target = pair
         log_probability = float(scores.sum())
         longest = self.max_source_length

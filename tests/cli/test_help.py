@@ -68,12 +68,12 @@ def test_the_version_is_that_of_the_package(capsys):
     assert said(capsys, "--version") == (0, f"s2s {__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", ["translate", "evaluate"])
+@pytest.mark.parametrize("command", ["translate", "evaluate", "compare"])
 def test_options_of_decoding_are_made_from_the_schema(capsys, command):
     _, out, _ = said(capsys, command, "--help")
     panel = " ".join(out[out.index("─ Decoding") :].replace("│", " ").split())
     for name, field in Decoding.model_fields.items():
-        if command == "evaluate" and name == "n_best":
+        if command != "translate" and name == "n_best":
             continue
         assert "--" + name.replace("_", "-") in panel
         assert " ".join(field.description.split()) in panel
@@ -88,7 +88,10 @@ def test_options_of_decoding_are_made_from_the_schema(capsys, command):
         (["nonsense"], 2, "No such command 'nonsense'", "`s2s --help`"),
         (["train", "--nonsense"], 2, "No such option: --nonsense", "`s2s train --help`"),
         (["train"], 2, "Missing argument 'CONFIG'", "`s2s train --help`"),
-        (["evaluate", "run"], 2, "Missing option '--source'", "`s2s evaluate --help`"),
+        (["evaluate", "run"], 2, "Missing option '--reference'", "`s2s evaluate --help`"),
+        (["score", "run"], 2, "Missing option '--source'", "`s2s score --help`"),
+        (["evaluate", "f", "--reference", "r", "--comet", "m"], 2, "Missing option '--source'", "--help"),
+        (["compare", "-", "--reference", "r"], 2, "Missing argument 'RUN_OR_FILE'", "`s2s compare --help`"),
         (["train", "c.yaml", "--threads", "0"], 1, "Invalid value for '--threads'", "train --help"),
         (["translate", "run", "-x foo"], 2, "No such option: -x", "`s2s translate RUN -- '-x foo'`"),
         (["translate", "run", "- foo"], 2, "No such option: - ", "`s2s translate RUN -- '- foo'`"),
@@ -126,6 +129,9 @@ def test_shell_completion_can_be_installed_and_completes_commands(capsys, monkey
         (["translate", "run", "--errors", "ignore"], "--errors is 'ignore'; choose from replace, strict."),
         (["translate", "run", "-o", "no/such/file"], "no/such: there is no such folder, so no/such/file"),
         (["export", "run", "--format", "onxx"], "--format is 'onxx'; choose from keras, saved_model."),
+        (["evaluate", "no", "--reference", "r"], "no: there is no such run and no such file."),
+        (["compare", "no", "no", "--reference", "r"], "no: there is no such run and no such file."),
+        (["score", "run", "--source", "s", "--target", "t", "-o", "no/such/file"], "no/such: there is"),
         (["check", "c.yaml", "--test-source", "a"], "--test-source and --test-target belong together."),
         (["train", "no.yaml"], "no.yaml: there is no such file."),
     ],

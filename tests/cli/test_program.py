@@ -107,13 +107,21 @@ def test_a_wrong_decoding_option_is_named_as_it_was_written(trained):
     )
 
 
-def test_evaluate_prints_scores_with_signatures(trained, corpus):
+def test_evaluate_prints_scores_with_intervals_and_signatures_and_two_tables(trained, corpus):
     files = ("--source", corpus / "validation.digits", "--reference", corpus / "validation.words")
     process = s2s("evaluate", trained, *files)
     assert process.returncode == 0, process.err
-    bleu, chrf = process.out.splitlines()
-    assert re.match(r"BLEU  +\d+\.\d\d  nrefs:1\|case:mixed\|eff:no\|tok:13a\|", bleu)
-    assert re.match(r"CHRF  +\d+\.\d\d  nrefs:1\|case:mixed\|", chrf)
+    head, bleu, chrf, ter, empty, lengths, *rest = process.out.splitlines()
+    assert head.split() == ["score", "95%", "interval", "signature"] and empty == ""
+    number = r"\d+\.\d\d"
+    row = rf" +{number} +{number} to {number}  nrefs:1\|bs:1000\|seed:12345\|case:"
+    assert re.match(rf"BLEU{row}mixed\|eff:no\|tok:13a\|", bleu)
+    assert re.match(rf"chrF{row}mixed\|", chrf)
+    assert re.match(rf"TER {row}lc\|", ter)
+    assert lengths == "by the length of the source, in words"
+    assert "by how often a word occurs in the training targets (240 sentences)" in rest
+    record = trained / "translations" / "evaluation-validation.digits.jsonl"
+    assert process.err == f"sources, references and translations: {record}\n"
 
 
 def test_train_prints_plain_lines_and_suggests_what_comes_next(corpus, tmp_path):

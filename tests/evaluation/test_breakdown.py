@@ -90,7 +90,5 @@ def test_tables_are_plain_values():
         "counted_in": "references",
         "sentences": 1,
         "of": 1,
-        "buckets": [
-            {"low": 1, "high": 1, "words": 1, "precision": 100, "recall": 100, "f1": 100}
-        ],
+        "buckets": [{"low": 1, "high": 1, "words": 1, "precision": 100, "recall": 100, "f1": 100}],
     }

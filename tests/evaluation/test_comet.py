@@ -66,8 +66,7 @@ def test_a_model_that_cannot_be_loaded_is_one_message(comet):
     with pytest.raises(S2SError) as caught:
         Comet("no/model")
     assert caught.value.message == (
-        "--comet no/model: the model cannot be loaded:"
-        " \"Model 'no/model' not supported by COMET\"."
+        "--comet no/model: the model cannot be loaded: \"Model 'no/model' not supported by COMET\"."
     )
     assert caught.value.hint == "Name one of https://huggingface.co/Unbabel, or a checkpoint file."
 

@@ -11,7 +11,7 @@ from s2s_cli.evaluation.compare import compare, number_of_tests
 from s2s_cli.evaluation.inputs import EvaluationSet
 from s2s_cli.evaluation.metrics import Scoring
 
-WORDS = "the cat dog man house sits runs on in a red old".split()
+WORDS = ["the", "cat", "dog", "man", "house", "sits", "runs", "on", "in", "a", "red", "old"]
 CHOOSER = random.Random(5)
 REFERENCE = [" ".join(CHOOSER.choices(WORDS, k=8)) + "." for _ in range(40)]
 

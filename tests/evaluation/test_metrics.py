@@ -27,7 +27,19 @@ def by_sacrebleu(folder, *options) -> dict:
     """The scores of the same sentences by the command of sacreBLEU, by name of the metric."""
     for name, lines in (("a", TRANSLATIONS), ("r0", REFERENCES[0]), ("r1", REFERENCES[1])):
         (folder / name).write_text("".join(line + "\n" for line in lines))
-    command = [sys.executable, "-m", "sacrebleu", "r0", "r1", "-i", "a", "-m", "bleu", "chrf", "ter"]
+    command = [
+        sys.executable,
+        "-m",
+        "sacrebleu",
+        "r0",
+        "r1",
+        "-i",
+        "a",
+        "-m",
+        "bleu",
+        "chrf",
+        "ter",
+    ]
     found = subprocess.run(
         [*command, "--confidence", "-w", "6", "--format", "json", "--force", *options],
         cwd=folder,

@@ -112,7 +112,9 @@ def test_scores_are_those_of_sacrebleu_with_signatures():
     assert math.isclose(bleu.value, 100) and math.isclose(chrf.value, 100) and ter.value == 0
     assert bleu.signature.startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
     assert chrf.signature.startswith("nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:")
-    assert ter.signature.startswith("nrefs:1|case:lc|tok:tercom|norm:no|punct:yes|asian:no|version:")
+    assert ter.signature.startswith(
+        "nrefs:1|case:lc|tok:tercom|norm:no|punct:yes|asian:no|version:"
+    )
     zh, *_ = score_translations(["猫坐在垫子上"], [["猫坐在垫子上"]], Scoring("zh"))
     assert "tok:zh" in zh.signature and math.isclose(zh.value, 100)
     # No advice about texts that look tokenised, and no warning about short ones.
