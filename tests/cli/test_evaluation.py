@@ -84,6 +84,7 @@ def test_several_references_are_used_together(folder, capsys):
     assert bleu_of(capsys, "mixed", *references[:2])["value"] < 100
 
 
+@pytest.mark.slow
 def test_systems_are_compared_in_tables_and_side_by_side(folder, capsys):
     code, out, err = said(
         capsys, "compare", "bad", "good", "--source", "source", "--reference", "reference",
