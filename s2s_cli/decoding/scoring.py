@@ -15,7 +15,7 @@ from s2s_cli.decoding.translator import load_tokenizers, resolve_decoding
 from s2s_cli.model.family import Layers, VocabSizes, family_of
 from s2s_cli.model.layer_factory import LayerFactory
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.runs.checkpoint import read_weights, require_size
+from s2s_cli.runs.checkpoint import read_inference_weights, require_size
 from s2s_cli.runs.run import Run
 from s2s_cli.runtime.start import inter_op_threads
 from s2s_cli.text.padding import source_ids, target_in_ids, target_out_ids
@@ -97,7 +97,7 @@ class Scorer:
         sizes = VocabSizes(*tokenizers.vocab_sizes)
         require_size(folder, family_of(config.model).parameter_count(config.model, sizes))
         seq2seq = Seq2Seq(config.model, sizes, LayerFactory.for_inference("float32"))
-        seq2seq.load(read_weights(folder, seq2seq.shapes))
+        seq2seq.load(read_inference_weights(folder, seq2seq.shapes))
         return cls(
             _compiled(seq2seq),
             tokenizers,
