@@ -22,8 +22,8 @@ from s2s_cli.config.load import override_decoding
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.export.export import export
 from s2s_cli.model.layer_factory import LayerFactory
+from s2s_cli.model.normalization import layer_norm
 from s2s_cli.model.transformer.layers import Sinusoids
-from s2s_cli.model.transformer.training import layer_norm
 from s2s_cli.runs.run import Run
 from s2s_cli.training.events import DataReady
 

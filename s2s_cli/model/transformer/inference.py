@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from s2s_cli.model.embeddings import output_columns, quantized_output
 from s2s_cli.model.family import InferenceLayers, Tensor
+from s2s_cli.model.normalization import layer_norm_without_gradient
 from s2s_cli.model.quantization import QuantizedProduct, numpy_values, quantized_dense
 from s2s_cli.model.transformer.layers import Projections, replaced
-from s2s_cli.model.transformer.training import normalized, split_projected, training_layers
+from s2s_cli.model.transformer.training import split_projected, training_layers
 
 if TYPE_CHECKING:
     from s2s_cli.model.transformer.model import TransformerLayers
@@ -36,19 +36,10 @@ def _without_gradients(layers: TransformerLayers) -> TransformerLayers:
     """The layers of a training step without dropout, and without what only gradients need."""
 
     def replace_one(part: Any) -> Callable[..., Any] | None:
-        return _layer_norm(part) if isinstance(part, keras.layers.LayerNormalization) else None
+        is_norm = isinstance(part, keras.layers.LayerNormalization)
+        return layer_norm_without_gradient(part) if is_norm else None
 
     return training_layers(replaced(layers.with_dropout(None), replace_one))
-
-
-def _layer_norm(layer: keras.layers.LayerNormalization) -> Callable[[Tensor], Tensor]:
-    gamma, beta = (tf.cast(value, tf.float32) for value in (layer.gamma, layer.beta))
-
-    def run(inputs: Tensor) -> Tensor:
-        unit, _ = normalized(tf.cast(inputs, tf.float32), layer.epsilon)
-        return tf.cast(unit * gamma + beta, layer.compute_dtype)
-
-    return run
 
 
 def int8_layers(layers: TransformerLayers) -> InferenceLayers:

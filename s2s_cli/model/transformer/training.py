@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from s2s_cli.model.embeddings import TiedOutput, read_output
+from s2s_cli.model.normalization import layer_norm
 from s2s_cli.model.quantization import with_positions
 from s2s_cli.model.transformer.layers import Projections, join_heads, replaced, softmax
 
@@ -105,38 +106,3 @@ def rows_product(
     rows = rows if bias is None else tf.nn.bias_add(rows, bias)
     rows = rows if activation is None else activation(rows)
     return rows if inputs.shape.rank == 2 else with_positions(rows, inputs)
-
-
-def layer_norm(layer: keras.layers.LayerNormalization) -> Function:
-    """Returns a function that does what the layer does, in float32, with its own gradient
-    (https://arxiv.org/abs/1607.06450)."""
-
-    @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def run(inputs: Tensor, gamma: Tensor, beta: Tensor) -> Any:
-        unit, scale = normalized(inputs, layer.epsilon)
-
-        def gradient(of_output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            axes = list(range(inputs.shape.rank - 1))
-            of_gamma = tf.reduce_sum(of_output * unit, axis=axes)
-            of_beta = tf.reduce_sum(of_output, axis=axes)
-            of_unit = of_output * gamma
-            mean = tf.reduce_mean(of_unit, axis=-1, keepdims=True)
-            along = tf.reduce_mean(of_unit * unit, axis=-1, keepdims=True)
-            return scale * (of_unit - mean - unit * along), of_gamma, of_beta
-
-        return unit * gamma + beta, gradient
-
-    def layer_norm_of(inputs: Tensor) -> Tensor:
-        gamma, beta = (tf.cast(value, tf.float32) for value in (layer.gamma, layer.beta))
-        return tf.cast(run(tf.cast(inputs, tf.float32), gamma, beta), layer.compute_dtype)
-
-    return layer_norm_of
-
-
-def normalized(inputs: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """inputs (…,D) float32 → the same with mean 0 and variance 1, and what each row was scaled
-    by, (…,1)."""
-    centred = inputs - tf.reduce_mean(inputs, axis=-1, keepdims=True)
-    variance = tf.reduce_mean(centred * centred, axis=-1, keepdims=True)
-    scale = tf.math.rsqrt(variance + epsilon)
-    return centred * scale, scale
