@@ -70,6 +70,18 @@ CASES = [
     {"embedding__tied": True},
     {"embedding__tied": True, "decoder__attention": "none"},
 ]  # fmt: skip
+DEEP = {"encoder__layers": 2, "decoder__layers": 3}
+# What is off by default, as far as it changes what the recurrent layers compute.
+VARIANTS = [
+    {"layer_norm": True},
+    {"layer_norm": True, **DEEP, "decoder__attention": "additive"},
+    {"layer_norm": True, **DEEP, "architecture": "gru", "decoder__attention": "none"},
+    {"layer_norm": True, "decoder__attention": "dot", "decoder__initial_state": "mean"},
+    {"decoder__attention_layer": "first", **DEEP},
+    {"decoder__attention_layer": "first", **DEEP, "layer_norm": True, "architecture": "gru"},
+    {"decoder__attention_layer": "first", "decoder__layers": 2, "decoder__attention": "additive"},
+]  # fmt: skip
+CASES += VARIANTS
 TRANSFORMERS = [
     {"architecture": "transformer", **changes}
     for changes in (

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from model_cases import TRANSFORMERS, make_model, model_settings, name_of
+from model_cases import TRANSFORMERS, VARIANTS, make_model, model_settings, name_of
 
 from s2s_cli.model.family import VocabSizes, family_of
 
@@ -32,6 +32,7 @@ GRID = [
     {"embedding__size": 8, "decoder__attention": "none", "embedding__tied": True},
     {"embedding__shared": True, "embedding__tied": True},
     {"embedding__shared": True},
+    *VARIANTS,
     *TRANSFORMERS,
     {**TRANSFORMERS[3], "embedding__shared": True},
 ]

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from model_cases import (
     TRANSFORMERS,
+    VARIANTS,
     by_inference_layers,
     make_model,
     model_settings,
@@ -88,6 +89,7 @@ CASES = [
     {"embedding__size": 8, "embedding__shared": True, "embedding__tied": True},
     {"decoder__attention": "none"},
     {"decoder__attention": "additive", "decoder__initial_state": "mean"},
+    *VARIANTS,
     *({**changes, "embedding__shared": True} for changes in TRANSFORMERS),
 ]
 

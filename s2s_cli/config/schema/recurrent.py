@@ -36,9 +36,22 @@ class Decoder(Section):
     attention: Literal["none", "dot", "general", "additive"] = "general"
     """Attention scores: Luong's `dot` and `general` (https://arxiv.org/abs/1508.04025), Bahdanau's
     `additive` (https://arxiv.org/abs/1409.0473), or no attention."""
+    attention_layer: Literal["last", "first"] = "last"
+    """The layer whose output is the query of the attention. With `first`, what is attended to is an
+    input of the layers above it, too (https://arxiv.org/abs/1609.08144)."""
     initial_state: Literal["last", "mean"] = "last"
     """What the decoder's initial state is computed from: the encoder's last states, or the mean of
     its outputs."""
+
+    @property
+    def reads_memory(self) -> bool:
+        """Whether the encoder's outputs are read, and not only its states."""
+        return self.attention != "none" or self.initial_state == "mean"
+
+    @property
+    def query_layer(self) -> int:
+        """The number of the layer whose output is the query of the attention."""
+        return 0 if self.attention_layer == "first" else self.layers - 1
 
 
 class RecurrentModel(ModelSettings):
@@ -56,14 +69,26 @@ class RecurrentModel(ModelSettings):
     """Share of activations that are set to zero in training: of embeddings, between layers, and
     before the output layer."""
 
+    layer_norm: bool = False
+    """Normalise the output of each recurrent layer (https://arxiv.org/abs/1607.06450) for the layer
+    above it, the attention and the output layer; residual connections add what is not normalised.
+    Scores of `dot` and `general` attention are then divided by the square root of decoder.units."""
+
     @model_validator(mode="after")
-    def _widths_fit(self) -> RecurrentModel:
-        if self.decoder.attention == "dot" and self.encoder.width != self.decoder.units:
-            raise MisfitError(
+    def _decoder_fits(self) -> RecurrentModel:
+        decoder, misfits = self.decoder, []
+        if decoder.attention == "dot" and self.encoder.width != decoder.units:
+            misfits.append(
                 (
                     "decoder.attention",
                     f"dot compares vectors of one size, but the encoder gives {self.encoder.width}"
-                    f" and the decoder {self.decoder.units}; choose general or additive",
+                    f" and the decoder {decoder.units}; choose general or additive",
                 )
             )
+        if decoder.attention == "none" and decoder.attention_layer == "first":
+            misfits.append(
+                ("decoder.attention_layer", "needs attention, and decoder.attention is none")
+            )
+        if misfits:
+            raise MisfitError(*misfits)
         return self

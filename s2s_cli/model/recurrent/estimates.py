@@ -29,7 +29,10 @@ def parameter_count(settings: RecurrentModel, sizes: VocabSizes) -> int:
         width = size if index == 0 else encoder.width
         count += directions * _recurrent(settings, width, encoder.units)
     for index in range(decoder.layers):
-        count += _recurrent(settings, size if index == 0 else decoder.units, decoder.units)
+        count += _recurrent(settings, _decoder_inputs(settings, index), decoder.units)
+    if settings.layer_norm:
+        normalized = encoder.layers if decoder.reads_memory else encoder.layers - 1
+        count += 2 * (normalized * encoder.width + decoder.layers * decoder.units)
     if decoder.initial_state == "mean" or encoder.width != decoder.units:
         states = 2 if settings.architecture == "lstm" else 1
         count += states * decoder.layers * (encoder.width + 1) * decoder.units
@@ -66,7 +69,7 @@ def products_per_token(settings: RecurrentModel, sizes: VocabSizes) -> tuple[int
         width = size if index == 0 else encoder.width
         source += directions * gates * encoder.units * (width + encoder.units)
     for index in range(decoder.layers):
-        width = size if index == 0 else decoder.units
+        width = _decoder_inputs(settings, index)
         target += gates * decoder.units * (width + decoder.units)
     if decoder.attention in ("general", "additive"):
         source += encoder.width * decoder.units
@@ -80,6 +83,15 @@ def _recurrent(settings: RecurrentModel, width: int, units: int) -> int:
     """The weights of one recurrent layer in one direction; Keras's GRU has two biases a gate."""
     gates, biases = (4, 1) if settings.architecture == "lstm" else (3, 2)
     return gates * units * (width + units + biases)
+
+
+def _decoder_inputs(settings: RecurrentModel, layer: int) -> int:
+    """The input width of a decoder layer."""
+    decoder = settings.decoder
+    if layer == 0:
+        return settings.embedding.size
+    is_above_attention = decoder.attention != "none" and layer > decoder.query_layer
+    return decoder.units + (settings.encoder.width if is_above_attention else 0)
 
 
 def _output_widths(settings: RecurrentModel) -> tuple[int, int]:

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from s2s_cli.model.embeddings import output_columns, quantized_output
 from s2s_cli.model.family import InferenceLayers, Tensor
+from s2s_cli.model.normalization import layer_norm_without_gradient
 from s2s_cli.model.quantization import QuantizedProduct, numpy_values, quantized_dense
 from s2s_cli.model.recurrent.layers import (
     Gates,
@@ -41,7 +42,9 @@ def float_layers(layers: RecurrentLayers) -> InferenceLayers:
         return replace(
             layers.with_dropout(None),
             encoder=tuple(training_layer(layer) for layer in layers.encoder),
+            encoder_norms=tuple(map(layer_norm_without_gradient, layers.encoder_norms)),
             decoder=tuple(step_layer(layer) for layer in layers.decoder),
+            decoder_norms=tuple(map(layer_norm_without_gradient, layers.decoder_norms)),
             output=output,
         )
 
@@ -50,29 +53,43 @@ def float_layers(layers: RecurrentLayers) -> InferenceLayers:
 
 def int8_layers(layers: RecurrentLayers) -> InferenceLayers:
     """The same with 8-bit products of the weights as they are now."""
-    encoder, decoder = layers.encoder, layers.decoder
-    # States and outputs of a recurrent layer lie within ±1, and each layer above the first adds
-    # them to its inputs; so the bound grows by 1 with each layer.
-    output_bound = 1 if layers.readout is not None else len(decoder)
-    output = quantized_output(layers.output, bound=output_bound)
+    encoder, decoder, settings = layers.encoder, layers.decoder, layers.settings
+    above_attention = settings.decoder.query_layer + 1 if layers.attention else len(decoder)
 
-    def dense(layer: Any, bound: int) -> Callable[[Tensor], Tensor] | None:
+    def bound(*heights: int) -> int | None:
+        """The bound of the outputs of layers at these heights; None: there is none."""
+        # States and outputs of a recurrent layer lie within ±1, and each layer above the first adds
+        # them to its inputs; so the bound grows by 1 with each layer. Normalised ones have none.
+        return None if settings.layer_norm else max(heights)
+
+    def dense(layer: Any, bound: int | None) -> Callable[[Tensor], Tensor] | None:
         return None if layer is None else quantized_dense(layer, bound=bound)
 
+    def decoder_gates(index: int) -> Gates:
+        if index == 0:
+            return _looked_up_gates(decoder[0])
+        below = (index, len(encoder)) if index >= above_attention else (index,)
+        return _quantized_gates(decoder[index], bound(*below))
+
+    output = quantized_output(
+        layers.output, bound=1 if layers.readout is not None else bound(len(decoder))
+    )
     quantized = replace(
         layers.with_dropout(None),
         source_embedding=_first_products(layers.source_embedding, directions(encoder[0])),
         target_embedding=_first_products(layers.target_embedding, [decoder[0]]),
         encoder=tuple(
-            _quantized_encoder_layer(layer, index or None) for index, layer in enumerate(encoder)
+            _quantized_encoder_layer(layer, bound(index), is_first=index == 0)
+            for index, layer in enumerate(encoder)
         ),
+        encoder_norms=tuple(map(layer_norm_without_gradient, layers.encoder_norms)),
         decoder=tuple(
-            step_layer(layer, _quantized_gates(layer, index or None))
-            for index, layer in enumerate(decoder)
+            step_layer(layer, decoder_gates(index)) for index, layer in enumerate(decoder)
         ),
-        attention_keys=dense(layers.attention_keys, len(encoder)),
-        attention_query=dense(layers.attention_query, len(decoder)),
-        readout=dense(layers.readout, max(len(encoder), len(decoder))),
+        decoder_norms=tuple(map(layer_norm_without_gradient, layers.decoder_norms)),
+        attention_keys=dense(layers.attention_keys, bound(len(encoder))),
+        attention_query=dense(layers.attention_query, bound(settings.decoder.query_layer + 1)),
+        readout=dense(layers.readout, bound(len(encoder), len(decoder))),
         output=output,
     )
 
@@ -86,10 +103,15 @@ def int8_layers(layers: RecurrentLayers) -> InferenceLayers:
     return replaced
 
 
-def _quantized_encoder_layer(layer: Any, bound: int | None) -> Callable[..., list[Tensor]]:
-    """The same with 8-bit products; without a bound, its inputs are looked-up products."""
-    runs = [inference_layer(one, _quantized_gates(one, bound)) for one in directions(layer)]
-    return _side_by_side(runs, splits_inputs=bound is None)
+def _quantized_encoder_layer(
+    layer: Any, bound: int | None, *, is_first: bool
+) -> Callable[..., list[Tensor]]:
+    """The same with 8-bit products; the inputs of the first one are looked-up products."""
+    runs = []
+    for one in directions(layer):
+        gates = _looked_up_gates(one) if is_first else _quantized_gates(one, bound)
+        runs.append(inference_layer(one, gates))
+    return _side_by_side(runs, splits_inputs=is_first)
 
 
 def _side_by_side(
@@ -117,12 +139,21 @@ def _first_products(embedding: Any, above: list[Any]) -> Callable[[Tensor], Tens
     return lambda ids: tf.gather(rows, ids)
 
 
+def _looked_up_gates(layer: Any) -> Gates:
+    """The gates of a recurrent layer whose inputs are looked-up products."""
+    math, recurrent = math_of(layer), _quantized_recurrent(layer)
+    return lambda inputs, hidden: math.combine(tf.cast(inputs, tf.float32), recurrent(hidden))
+
+
 def _quantized_gates(layer: Any, bound: float | None) -> Gates:
-    """The gates of a recurrent layer; without a bound, its inputs are looked-up products."""
-    math = math_of(layer)
-    bias, recurrent_bias = math.biases(layer)
-    recurrent = QuantizedProduct(numpy_values(layer.cell.recurrent_kernel), recurrent_bias)
-    if bound is None:
-        return lambda inputs, hidden: math.combine(tf.cast(inputs, tf.float32), recurrent(hidden))
-    projected = QuantizedProduct(numpy_values(layer.cell.kernel), bias, bound=bound)
+    """The gates of a recurrent layer whose inputs lie within ±bound, or anywhere for None."""
+    math, recurrent = math_of(layer), _quantized_recurrent(layer)
+    kernel, bias = numpy_values(layer.cell.kernel), math.biases(layer)[0]
+    projected = QuantizedProduct(kernel, bias, bound=bound)
     return lambda inputs, hidden: math.combine(projected(inputs), recurrent(hidden))
+
+
+def _quantized_recurrent(layer: Any) -> QuantizedProduct:
+    """The product with the hidden state."""
+    bias = math_of(layer).biases(layer)[1]
+    return QuantizedProduct(numpy_values(layer.cell.recurrent_kernel), bias)

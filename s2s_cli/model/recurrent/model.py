@@ -6,6 +6,7 @@ units, H size of `hidden`, V target vocabulary size, C candidate tokens, K beam 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,10 +26,13 @@ from s2s_cli.model.family import (
     VocabSizes,
 )
 from s2s_cli.model.layer_factory import LayerFactory
+from s2s_cli.model.normalization import layer_norm
 from s2s_cli.model.recurrent import inference
 from s2s_cli.model.recurrent.layers import training_layer
 
 Function = Callable[..., Any]
+# What layer normalisation adds to the variance.
+EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,13 @@ class RecurrentLayers:
     source_dropout: Function
     target_dropout: Function
     encoder: tuple[Function, ...]
+    encoder_norms: tuple[Function, ...]
+    """The layer normalisation of the output of each layer that is read; empty without any."""
     encoder_dropouts: tuple[Function, ...]
     bridges: Mapping[str, Function]
     """For each decoder state that is not the encoder's state as it is, the layer that makes it."""
     decoder: tuple[Function, ...]
+    decoder_norms: tuple[Function, ...]
     decoder_dropouts: tuple[Function, ...]
     attention: Function | None
     attention_query: Function | None
@@ -58,14 +65,19 @@ class RecurrentLayers:
     def encode(self, source_ids: Tensor) -> Encoded:
         """source_ids (B,S) int32, 0 on the right → Encoded."""
         mask = ops.not_equal(source_ids, 0)
-        memory = self.source_dropout(self.source_embedding(source_ids))  # (B,S,E)
+        inputs = self.source_dropout(self.source_embedding(source_ids))  # (B,S,E)
+        memory = total = residual = None
         last_states: list[list[Tensor]] = []
         for index, layer in enumerate(self.encoder):
-            below = memory if index == 0 else self.encoder_dropouts[index - 1](memory)
-            memory, *states = layer(below, mask=mask)  # (B,S,D)
-            last_states.append(self._joined(states))
             if index > 0:
-                memory = memory + below
+                inputs = self.encoder_dropouts[index - 1](memory)
+                residual = total if self.encoder_norms else inputs
+            hidden, *states = layer(inputs, mask=mask)  # (B,S,D)
+            last_states.append(self._joined(states))
+            total = hidden if index == 0 else hidden + residual
+            memory = total
+            if index < len(self.encoder_norms):
+                memory = self.encoder_norms[index](total)
         # The mask goes on as a tensor, and padding holds zeros: Keras's implicit mask is lost
         # at the first operation or model boundary.
         memory = ops.where(ops.expand_dims(mask, -1), memory, 0.0)
@@ -92,18 +104,23 @@ class RecurrentLayers:
         In beam search, ids (B×K,1) and the states hold the K rows of a sentence next to each
         other, and the constants (B,…) stand once for all of them.
         """
-        output = self.target_dropout(self.target_embedding(target_in_ids))  # (B,T,E)
+        inputs = self.target_dropout(self.target_embedding(target_in_ids))  # (B,T,E)
+        output = total = residual = context = attention = None
         new_cache: Tensors = {}
         for index, layer in enumerate(self.decoder):
-            below = output if index == 0 else self.decoder_dropouts[index - 1](output)
-            names = state_names(self.settings, index)
-            output, *states = layer(below, initial_state=[cache[name] for name in names])
-            new_cache.update(zip(names, states, strict=True))
             if index > 0:
-                output = output + below
-        attention = None
-        if self.attention is not None:
-            context, attention = self._attend(output, constants, beam_size)
+                inputs = self.decoder_dropouts[index - 1](output)
+                residual = total if self.decoder_norms else inputs
+            if context is not None:
+                inputs = ops.concatenate([inputs, context], axis=-1)  # (B,T,U+D)
+            names = state_names(self.settings, index)
+            hidden, *states = layer(inputs, initial_state=[cache[name] for name in names])
+            new_cache.update(zip(names, states, strict=True))
+            total = hidden if index == 0 else hidden + residual
+            output = self.decoder_norms[index](total) if self.decoder_norms else total
+            if self.attention is not None and index == self.settings.decoder.query_layer:
+                context, attention = self._attend(output, constants, beam_size)
+        if context is not None:
             output = ops.concatenate([context, output], axis=-1)  # (B,T,D+U)
         if self.readout is not None:
             output = self.readout(output)  # (B,T,H)
@@ -121,7 +138,9 @@ class RecurrentLayers:
         return replace(
             self.with_dropout(draws),
             encoder=tuple(map(training_layer, self.encoder)),
+            encoder_norms=tuple(map(layer_norm, self.encoder_norms)),
             decoder=tuple(map(training_layer, self.decoder)),
+            decoder_norms=tuple(map(layer_norm, self.decoder_norms)),
         )
 
     def with_dropout(self, draws: DropoutDraws | None) -> RecurrentLayers:
@@ -180,6 +199,10 @@ class RecurrentLayers:
         memory, query = constants["memory"], output
         if self.attention_query is not None:
             query = self.attention_query(output)
+        elif self.settings.layer_norm:
+            # The scores would be sums of as many products as there are units, each of size 1, and
+            # softmax would begin with all of its weight on one position.
+            query = query / math.sqrt(self.settings.decoder.units)
         if beam_size > 1:  # the K rows of a sentence are K queries to its memory
             query = ops.reshape(query, (-1, beam_size, query.shape[-1]))
         context, attention = self.attention(
@@ -210,6 +233,10 @@ def make_layers(
         names = (f"{side}_dropout_{index}" for index in range(1, count))
         return tuple(factory.dropout(name, settings.dropout) for name in names)
 
+    def norms(side: str, count: int) -> tuple[Function, ...]:
+        names = (f"{side}_{index}_norm" for index in range(count if settings.layer_norm else 0))
+        return tuple(factory.layer_norm(name, EPSILON) for name in names)
+
     attention, query, keys = _make_attention(settings, factory)
     width = settings.embedding.size if settings.embedding.tied else decoder.units
     has_readout = attention is not None or width != decoder.units
@@ -220,12 +247,14 @@ def make_layers(
         source_dropout=factory.dropout("source_dropout", settings.dropout),
         target_dropout=factory.dropout("target_dropout", settings.dropout),
         encoder=tuple(_make_encoder_layer(settings, i, factory) for i in range(encoder.layers)),
+        encoder_norms=norms("encoder", encoder.layers - (0 if decoder.reads_memory else 1)),
         encoder_dropouts=dropouts("encoder", encoder.layers),
         bridges=_make_bridges(settings, factory),
         decoder=tuple(
             factory.recurrent(f"decoder_{index}", settings.architecture, decoder.units)
             for index in range(decoder.layers)
         ),
+        decoder_norms=norms("decoder", decoder.layers),
         decoder_dropouts=dropouts("decoder", decoder.layers),
         attention=attention,
         attention_query=query,
