@@ -38,13 +38,19 @@ class DropoutDraws:
     forward_pass: Tensor | int = 0
     """Which of the forward passes of a step draws."""
 
-    def dropout(self, name: str, rate: float) -> Callable[[Tensor], Tensor]:
-        """The dropout layer `name`: a function of inputs (B,…) of any float dtype."""
+    def dropout(
+        self, name: str, rate: float, *, same_at_all_positions: bool = False
+    ) -> Callable[[Tensor], Tensor]:
+        """The dropout layer `name`: a function of inputs (B,…) of any float dtype, or (B,T,D) with
+        the same draws at all positions (https://arxiv.org/abs/1512.05287)."""
         if rate == 0:
             return _unchanged
 
         def drop(inputs: Tensor) -> Tensor:
-            drawn = tf.reshape(self._draw(name, tf.shape(inputs)), tf.shape(inputs))
+            shape = tf.shape(inputs)
+            if same_at_all_positions:
+                shape = shape * [1, 0, 1] + [0, 1, 0]
+            drawn = tf.reshape(self._draw(name, shape), shape)
             keep = drawn >= round(rate * (1 << 16))
             return tf.where(keep, inputs / (1 - rate), tf.zeros([], inputs.dtype))
 
@@ -88,7 +94,10 @@ class DropoutDraws:
 
 def dropout_function(layer: Any, draws: DropoutDraws | None) -> Callable[[Tensor], Tensor]:
     """What replaces a dropout layer of Keras: dropout as drawn, or no dropout for None."""
-    return _unchanged if draws is None else draws.dropout(layer.name, layer.rate)
+    if draws is None:
+        return _unchanged
+    is_same = layer.noise_shape is not None
+    return draws.dropout(layer.name, layer.rate, same_at_all_positions=is_same)
 
 
 def _unchanged(inputs: Tensor) -> Tensor:

@@ -88,9 +88,12 @@ class LayerFactory:
             name=name,
         )
 
-    def dropout(self, name: str, rate: float) -> layers.Dropout:
+    def dropout(
+        self, name: str, rate: float, *, same_at_all_positions: bool = False
+    ) -> layers.Dropout:
         """Keras's dropout layer; training replaces it (see `DropoutDraws`)."""
-        return layers.Dropout(rate, dtype=self.policy, name=name)
+        noise_shape = (None, 1, None) if same_at_all_positions else None
+        return layers.Dropout(rate, noise_shape=noise_shape, dtype=self.policy, name=name)
 
     def recurrent(self, name: str, kind: str, units: int, *, backwards: bool = False) -> Any:
         """An LSTM or GRU layer that returns all hidden states and the last states."""

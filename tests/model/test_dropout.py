@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_cases import SOURCE, make_model, model_settings
+from model_cases import SOURCE, make_model, model_settings, name_of
 
 from s2s_cli.model.dropout import DropoutDraws
 
@@ -93,6 +93,15 @@ def test_inside_a_graph_the_draws_follow_from_the_values_of_step_and_row():
         np.testing.assert_array_equal(found, expected)
 
 
+def test_variational_dropout_draws_once_for_all_positions_of_a_row():
+    draws = DropoutDraws(3, tf.constant(7, tf.int64), tf.constant(2, tf.int64))
+    drop = draws.dropout("any", 0.3, same_at_all_positions=True)
+    found = drop(tf.ones((4, 6, 13))).numpy()
+    # What a layer on one vector a row would draw.
+    expected = draws.dropout("any", 0.3)(tf.ones((4, 13))).numpy()
+    np.testing.assert_array_equal(found, np.repeat(expected[:, None], 6, axis=1))
+
+
 def test_every_dropout_of_a_model_has_draws_of_its_own():
     layers = make_model(model_settings(encoder__layers=3, decoder__layers=3, dropout=0.5)).layers
     names = [
@@ -110,8 +119,14 @@ def test_every_dropout_of_a_model_has_draws_of_its_own():
     assert len(draws) == len(names)
 
 
-def test_a_model_in_training_encodes_rows_in_parts_as_in_the_whole():
-    layers = make_model(model_settings(dropout=0.5)).layers
+@pytest.mark.parametrize(
+    "changes",
+    [{"dropout": 0.5}, {"dropout": 0.5, "variational_dropout": True}, {"recurrent_dropout": 0.5}],
+    ids=name_of,
+)
+def test_a_model_in_training_encodes_rows_in_parts_as_in_the_whole(changes):
+    settings = model_settings(**{"dropout": 0.0, **changes}, encoder__layers=2)
+    layers = make_model(settings).layers
     source_ids = tf.constant(np.tile(SOURCE, (3, 1)))
 
     def memory(first, end):

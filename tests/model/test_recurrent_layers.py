@@ -70,6 +70,43 @@ def test_values_and_gradients_of_the_training_layer_are_those_of_keras(kind, mas
         np.testing.assert_allclose(b, a, atol=1e-5, rtol=0)
 
 
+def position_by_position(layer: keras.Layer, keep: tf.Tensor):
+    """The layer with the hidden state multiplied with keep (B,U) before its product, as a function
+    of Keras's cell: the rest of the cell gets the hidden state as it is."""
+    cell = layer.cell
+
+    def step(inputs, states):
+        if isinstance(cell, keras.layers.LSTMCell):  # only its product reads the hidden state
+            return cell(inputs, [states[0] * keep, states[1]])[1]
+        z, r, g = tf.split(inputs @ cell.kernel + cell.bias[0], 3, axis=1)
+        recurrent = (states[0] * keep) @ cell.recurrent_kernel + cell.bias[1]
+        hidden_z, hidden_r, hidden_g = tf.split(recurrent, 3, axis=1)
+        z, r = tf.sigmoid(z + hidden_z), tf.sigmoid(r + hidden_r)
+        return [z * states[0] + (1 - z) * tf.tanh(g + r * hidden_g)]
+
+    def run(inputs, *, mask, initial_state):
+        states, outputs = initial_state, []
+        for position in range(inputs.shape[1]):
+            new = step(inputs[:, position], states)
+            present = True if mask is None else mask[:, position, None]
+            states = [tf.where(present, a, b) for a, b in zip(new, states, strict=True)]
+            outputs.append(states[0])
+        return [tf.stack(outputs, axis=1), *states]
+
+    return run
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+@pytest.mark.parametrize("mask", [None, MASK], ids=["unmasked", "masked"])
+def test_recurrent_dropout_has_the_values_and_gradients_of_a_loop_over_positions(kind, mask):
+    layer, states = keras_layer(kind), random_states(kind)
+    keep = tf.constant(np.random.default_rng(4).integers(0, 2, (3, 4)) * 2, tf.float32)
+    expected = outcome(position_by_position(layer, keep), layer, states, mask)
+    found = outcome(layers.training_layer(layer, lambda one: keep.__mul__), layer, states, mask)
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_allclose(b, a, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 @pytest.mark.parametrize("mask", [None, MASK], ids=["unmasked", "masked"])
 def test_both_directions_of_the_training_layer_give_what_keras_gives(kind, mask):

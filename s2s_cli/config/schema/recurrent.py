@@ -69,6 +69,13 @@ class RecurrentModel(ModelSettings):
     """Share of activations that are set to zero in training: of embeddings, between layers, and
     before the output layer."""
 
+    variational_dropout: bool = False
+    """Draw what `dropout` sets to zero once for a sentence, the same at all of its positions
+    (https://arxiv.org/abs/1512.05287)."""
+    recurrent_dropout: Annotated[Fraction, OnResume.FORCE] = 0.0
+    """Share of the hidden units that are set to zero where a recurrent layer multiplies the hidden
+    state of the position before, the same at all positions of a sentence. LSTM cells are not
+    changed. On a GPU, such layers do not use cuDNN."""
     layer_norm: bool = False
     """Normalise the output of each recurrent layer (https://arxiv.org/abs/1607.06450) for the layer
     above it, the attention and the output layer; residual connections add what is not normalised.

@@ -27,6 +27,8 @@ from s2s_cli.model.recurrent.recurrence import (
 
 # inputs (B,E), hidden (B,U) → what the cell's `advance` takes.
 Gates = Callable[[Tensor, Tensor], Any]
+# A recurrent layer in one direction → the dropout of its hidden states (B,U).
+RecurrentDropout = Callable[[Any], Callable[[Tensor], Tensor]]
 
 
 class LSTMMath:
@@ -34,13 +36,18 @@ class LSTMMath:
 
     @staticmethod
     def train(
-        layer: Any, inputs: Tensor, states: TensorList, mask: Tensor | None
+        layer: Any,
+        inputs: Tensor,
+        states: TensorList,
+        mask: Tensor | None,
+        keep: Tensor | None,
     ) -> tuple[Tensor, TensorList]:
-        """inputs (T,B,E) → hidden (T,B,U), the last states; with a gradient."""
+        """inputs (T,B,E) → hidden (T,B,U), the last states; with a gradient. For `keep` see
+        `recurrence`."""
         scale = tf.repeat(tf.constant([1.0, 1.0, 2.0, 1.0], inputs.dtype), layer.units)
         kernel, recurrent, bias = (weight * scale for weight in _weights(layer, inputs.dtype))
         projected = tf.tensordot(inputs, kernel, 1)
-        return recurrence(LSTM_CELL, projected, states, recurrent, bias, mask)
+        return recurrence(LSTM_CELL, projected, states, recurrent, bias, mask, keep)
 
     @staticmethod
     def step_gates(layer: Any) -> Gates:
@@ -77,13 +84,18 @@ class GRUMath:
 
     @staticmethod
     def train(
-        layer: Any, inputs: Tensor, states: TensorList, mask: Tensor | None
+        layer: Any,
+        inputs: Tensor,
+        states: TensorList,
+        mask: Tensor | None,
+        keep: Tensor | None,
     ) -> tuple[Tensor, TensorList]:
-        """inputs (T,B,E) → hidden (T,B,U), the last states; with a gradient."""
+        """inputs (T,B,E) → hidden (T,B,U), the last states; with a gradient. For `keep` see
+        `recurrence`."""
         kernel, recurrent, biases = _weights(layer, inputs.dtype)
         bias, recurrent_bias = tf.unstack(biases)
         projected = tf.tensordot(inputs, kernel, 1) + bias
-        return recurrence(GRU_CELL, projected, states, recurrent, recurrent_bias, mask)
+        return recurrence(GRU_CELL, projected, states, recurrent, recurrent_bias, mask, keep)
 
     @staticmethod
     def step_gates(layer: Any) -> Gates:
@@ -129,13 +141,15 @@ def directions(layer: Any) -> list[Any]:
     return [layer.forward_layer, layer.backward_layer] if is_both else [layer]
 
 
-def training_layer(layer: Any) -> Callable[..., TensorList]:
+def training_layer(
+    layer: Any, recurrent_dropout: RecurrentDropout | None = None
+) -> Callable[..., TensorList]:
     """The layer, in one direction or in both, over all positions at once; with a gradient.
 
     (inputs (B,T,E), mask (B,T) or None, initial states) → hidden (B,T,·), the last states. On
-    a GPU it is Keras's layer itself, which uses cuDNN.
+    a GPU it is Keras's layer itself, which uses cuDNN, but for recurrent dropout.
     """
-    if tf.config.list_physical_devices("GPU"):
+    if recurrent_dropout is None and tf.config.list_physical_devices("GPU"):
         return layer  # type: ignore[no-any-return]
 
     def run(
@@ -143,7 +157,9 @@ def training_layer(layer: Any) -> Callable[..., TensorList]:
     ) -> TensorList:
         inputs = tf.transpose(tf.cast(inputs, layer.compute_dtype), (1, 0, 2))
         mask = None if mask is None else tf.transpose(mask)[:, :, None]
-        found = [_train(one, inputs, mask, initial_state) for one in directions(layer)]
+        found = [
+            _train(one, inputs, mask, initial_state, recurrent_dropout) for one in directions(layer)
+        ]
         hidden = tf.concat([hidden for hidden, _ in found], axis=2)
         states = [state for _, states in found for state in states]
         return [tf.transpose(hidden, (1, 0, 2)), *states]
@@ -152,16 +168,21 @@ def training_layer(layer: Any) -> Callable[..., TensorList]:
 
 
 def _train(
-    layer: Any, inputs: Tensor, mask: Tensor | None, states: TensorList | None
+    layer: Any,
+    inputs: Tensor,
+    mask: Tensor | None,
+    states: TensorList | None,
+    recurrent_dropout: RecurrentDropout | None,
 ) -> tuple[Tensor, TensorList]:
     """One direction: inputs (T,B,E) → hidden (T,B,U) in the order of the inputs, the last states."""
     if states is None:
         states = zero_states(layer, tf.shape(inputs)[1])
+    keep = None if recurrent_dropout is None else recurrent_dropout(layer)(tf.ones_like(states[0]))
     if not layer.go_backwards:
-        return math_of(layer).train(layer, inputs, states, mask)
+        return math_of(layer).train(layer, inputs, states, mask, keep)
     # Reversed, the padding comes first, and the states stay zero there.
     inputs, mask = tf.reverse(inputs, [0]), None if mask is None else tf.reverse(mask, [0])
-    hidden, last = math_of(layer).train(layer, inputs, states, mask)
+    hidden, last = math_of(layer).train(layer, inputs, states, mask, keep)
     return tf.reverse(hidden, [0]), last
 
 

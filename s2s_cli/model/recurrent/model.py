@@ -134,12 +134,18 @@ class RecurrentLayers:
 
     def for_training(self, draws: DropoutDraws | None) -> RecurrentLayers:
         """Recurrences over all positions at once, with dropout as drawn, or without dropout."""
+        rate = self.settings.recurrent_dropout
+
+        def recurrent(layer: Any) -> Function:
+            if draws is None or rate == 0:
+                return training_layer(layer)
+            return training_layer(layer, lambda one: draws.dropout(f"{one.name}_recurrent", rate))
 
         return replace(
             self.with_dropout(draws),
-            encoder=tuple(map(training_layer, self.encoder)),
+            encoder=tuple(map(recurrent, self.encoder)),
             encoder_norms=tuple(map(layer_norm, self.encoder_norms)),
-            decoder=tuple(map(training_layer, self.decoder)),
+            decoder=tuple(map(recurrent, self.decoder)),
             decoder_norms=tuple(map(layer_norm, self.decoder_norms)),
         )
 
@@ -229,9 +235,12 @@ def make_layers(
     encoder, decoder = settings.encoder, settings.decoder
     source_embedding, target_embedding = make_embeddings(settings.embedding, sizes, factory)
 
+    def dropout(name: str) -> keras.Layer:
+        is_same = settings.variational_dropout
+        return factory.dropout(name, settings.dropout, same_at_all_positions=is_same)
+
     def dropouts(side: str, count: int) -> tuple[Function, ...]:
-        names = (f"{side}_dropout_{index}" for index in range(1, count))
-        return tuple(factory.dropout(name, settings.dropout) for name in names)
+        return tuple(dropout(f"{side}_dropout_{index}") for index in range(1, count))
 
     def norms(side: str, count: int) -> tuple[Function, ...]:
         names = (f"{side}_{index}_norm" for index in range(count if settings.layer_norm else 0))
@@ -244,8 +253,8 @@ def make_layers(
         settings=settings,
         source_embedding=source_embedding,
         target_embedding=target_embedding,
-        source_dropout=factory.dropout("source_dropout", settings.dropout),
-        target_dropout=factory.dropout("target_dropout", settings.dropout),
+        source_dropout=dropout("source_dropout"),
+        target_dropout=dropout("target_dropout"),
         encoder=tuple(_make_encoder_layer(settings, i, factory) for i in range(encoder.layers)),
         encoder_norms=norms("encoder", encoder.layers - (0 if decoder.reads_memory else 1)),
         encoder_dropouts=dropouts("encoder", encoder.layers),
@@ -260,7 +269,7 @@ def make_layers(
         attention_query=query,
         attention_keys=keys,
         readout=factory.dense("readout", width, activation="tanh") if has_readout else None,
-        output_dropout=factory.dropout("output_dropout", settings.dropout),
+        output_dropout=dropout("output_dropout"),
         output=make_output(target_embedding, settings.embedding, sizes, factory),
     )
 

@@ -130,17 +130,19 @@ def recurrence(
     kernel: Tensor,
     bias: Tensor,
     mask: Tensor | None,
+    keep: Tensor | None = None,
 ) -> tuple[Tensor, TensorList]:
     """projected (T,B,G×U), states (B,U) → hidden (T,B,U), the last states.
 
     `kernel` (U,G×U) and `bias` (G×U,) are those of the product with the hidden state. Where
-    mask (T,B,1) is False, the states do not change. Products have the precision of the kernel,
-    all else is float32.
+    mask (T,B,1) is False, the states do not change. The hidden state is multiplied with
+    keep (B,U) before the product, if that is given (https://arxiv.org/abs/1512.05287). Products
+    have the precision of the kernel, all else is float32.
     """
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def run(projected: Tensor, kernel: Tensor, bias: Tensor, *states: Tensor) -> Any:
-        last, after, saved = _forwards(cell, projected, list(states), kernel, bias, mask)
+        last, after, saved = _forwards(cell, projected, list(states), kernel, bias, mask, keep)
 
         def gradient(of_hidden: Tensor, *of_last: Tensor) -> Any:
             before = [
@@ -150,9 +152,9 @@ def recurrence(
             present = None if mask is None else tf.cast(mask, tf.float32)
             local_gradients = cell.local_gradients(saved, before, present)
             of_projected, of_recurrent, of_states = _backwards(
-                cell, local_gradients, of_hidden, list(of_last), kernel
+                cell, local_gradients, of_hidden, list(of_last), kernel, keep
             )
-            hidden = tf.cast(_flat(before[0]), kernel.dtype)
+            hidden = tf.cast(_flat(_kept(before[0], keep)), kernel.dtype)
             of_kernel = tf.matmul(hidden, _flat(of_recurrent), transpose_a=True)
             of_bias = tf.reduce_sum(tf.cast(of_recurrent, tf.float32), axis=[0, 1])
             return of_projected, of_kernel, of_bias, *of_states
@@ -171,12 +173,14 @@ def _forwards(
     kernel: Tensor,
     bias: Tensor,
     mask: Tensor | None,
+    keep: Tensor | None,
 ) -> tuple[TensorList, TensorList, TensorList]:
     """The last states; the states after each position, (T,B,U); what is saved for backward."""
     product, bias = row_product(kernel), tf.cast(bias, kernel.dtype)
 
     def advance(projected: Tensor, states: TensorList) -> tuple[TensorList, TensorList]:
-        recurrent = tf.nn.bias_add(product(tf.cast(states[0], kernel.dtype)), bias)
+        hidden = tf.cast(_kept(states[0], keep), kernel.dtype)
+        recurrent = tf.nn.bias_add(product(hidden), bias)
         return cell.forward(projected, recurrent, states)
 
     return scan(advance, projected, states, mask, saved=cell.saved)
@@ -219,7 +223,12 @@ def scan(
 
 
 def _backwards(
-    cell: Cell, local_gradients: TensorList, of_hidden: Tensor, of_last: TensorList, kernel: Tensor
+    cell: Cell,
+    local_gradients: TensorList,
+    of_hidden: Tensor,
+    of_last: TensorList,
+    kernel: Tensor,
+    keep: Tensor | None,
 ) -> tuple[Tensor, Tensor, TensorList]:
     """Gradients of projected and of recurrent, (T,B,G×U), and of the first states."""
     length = tf.shape(of_hidden)[0]
@@ -231,7 +240,7 @@ def _backwards(
             [gradients[0] + of_hidden[position], *gradients[1:]],
         )
         of_recurrent = tf.cast(of_recurrent, kernel.dtype)
-        of_states[0] += tf.cast(product(of_recurrent), tf.float32)
+        of_states[0] += _kept(tf.cast(product(of_recurrent), tf.float32), keep)
         values = [of_recurrent]
         if not cell.adds_products:
             values.append(tf.cast(of_projected, kernel.dtype))
@@ -258,6 +267,10 @@ def row_product(matrix: Tensor) -> Callable[[Tensor], Tensor]:
         return lambda rows: tf.matmul(rows, matrix)
     transposed = tf.transpose(matrix)
     return lambda rows: tf.matmul(rows, transposed, transpose_b=True)
+
+
+def _kept(hidden: Tensor, keep: Tensor | None) -> Tensor:
+    return hidden if keep is None else hidden * keep
 
 
 def _arrays(count: int, length: Tensor, dtype: Any = tf.float32) -> TensorList:
