@@ -80,6 +80,12 @@ VARIANTS = [
     {"decoder__attention_layer": "first", **DEEP},
     {"decoder__attention_layer": "first", **DEEP, "layer_norm": True, "architecture": "gru"},
     {"decoder__attention_layer": "first", "decoder__layers": 2, "decoder__attention": "additive"},
+    {"decoder__input_feeding": True},
+    {"decoder__input_feeding": True, **DEEP, "architecture": "gru", "embedding__tied": True},
+    {"decoder__input_feeding": True, **DEEP, "decoder__attention_layer": "first", "layer_norm": True},
+    {"decoder__coverage": True, "decoder__attention": "dot"},
+    {"decoder__coverage": True, "decoder__attention": "additive", "decoder__layers": 2},
+    {"decoder__coverage": True, "layer_norm": True, "decoder__input_feeding": True},
 ]  # fmt: skip
 CASES += VARIANTS
 TRANSFORMERS = [

@@ -39,6 +39,13 @@ class Decoder(Section):
     attention_layer: Literal["last", "first"] = "last"
     """The layer whose output is the query of the attention. With `first`, what is attended to is an
     input of the layers above it, too (https://arxiv.org/abs/1609.08144)."""
+    input_feeding: bool = False
+    """Concatenate the readout vector of the position before with each target embedding
+    (https://arxiv.org/abs/1508.04025). Training then goes from one position to the next, and is
+    slower."""
+    coverage: bool = False
+    """Let the attention scores of a source position depend on the attention that it had at the
+    positions before (https://arxiv.org/abs/1601.04811)."""
     initial_state: Literal["last", "mean"] = "last"
     """What the decoder's initial state is computed from: the encoder's last states, or the mean of
     its outputs."""
@@ -49,8 +56,10 @@ class Decoder(Section):
         return self.attention != "none" or self.initial_state == "mean"
 
     @property
-    def query_layer(self) -> int:
-        """The number of the layer whose output is the query of the attention."""
+    def query_layer(self) -> int | None:
+        """The number of the layer whose output is the query of the attention; None without it."""
+        if self.attention == "none":
+            return None
         return 0 if self.attention_layer == "first" else self.layers - 1
 
 
@@ -81,6 +90,11 @@ class RecurrentModel(ModelSettings):
     above it, the attention and the output layer; residual connections add what is not normalised.
     Scores of `dot` and `general` attention are then divided by the square root of decoder.units."""
 
+    @property
+    def hidden_size(self) -> int:
+        """Size of the vectors that the output layer gets."""
+        return self.embedding.size if self.embedding.tied else self.decoder.units
+
     @model_validator(mode="after")
     def _decoder_fits(self) -> RecurrentModel:
         decoder, misfits = self.decoder, []
@@ -92,10 +106,17 @@ class RecurrentModel(ModelSettings):
                     f" and the decoder {decoder.units}; choose general or additive",
                 )
             )
-        if decoder.attention == "none" and decoder.attention_layer == "first":
-            misfits.append(
-                ("decoder.attention_layer", "needs attention, and decoder.attention is none")
-            )
+        if decoder.attention == "none":
+            of_attention = {
+                "attention_layer": decoder.attention_layer == "first",
+                "input_feeding": decoder.input_feeding,
+                "coverage": decoder.coverage,
+            }
+            misfits += [
+                (f"decoder.{name}", "needs attention, and decoder.attention is none")
+                for name, is_used in of_attention.items()
+                if is_used
+            ]
         if misfits:
             raise MisfitError(*misfits)
         return self

@@ -40,6 +40,8 @@ def parameter_count(settings: RecurrentModel, sizes: VocabSizes) -> int:
         count += encoder.width * decoder.units
     if decoder.attention == "additive":
         count += (decoder.units + 1) * decoder.units + decoder.units
+    if decoder.coverage:
+        count += decoder.units
     readout, output = _output_widths(settings)
     count += (readout + 1) * output if readout else 0
     return count if settings.embedding.tied else count + (output + 1) * sizes.target
@@ -89,15 +91,14 @@ def _decoder_inputs(settings: RecurrentModel, layer: int) -> int:
     """The input width of a decoder layer."""
     decoder = settings.decoder
     if layer == 0:
-        return settings.embedding.size
-    is_above_attention = decoder.attention != "none" and layer > decoder.query_layer
-    return decoder.units + (settings.encoder.width if is_above_attention else 0)
+        return settings.embedding.size + (settings.hidden_size if decoder.input_feeding else 0)
+    is_above = decoder.query_layer is not None and layer > decoder.query_layer
+    return decoder.units + (settings.encoder.width if is_above else 0)
 
 
 def _output_widths(settings: RecurrentModel) -> tuple[int, int]:
     """The input width of the readout layer (0: there is none), and that of the output layer."""
-    decoder = settings.decoder
-    output = settings.embedding.size if settings.embedding.tied else decoder.units
+    decoder, output = settings.decoder, settings.hidden_size
     if decoder.attention != "none":
         return settings.encoder.width + decoder.units, output
     return (decoder.units if output != decoder.units else 0), output

@@ -54,7 +54,7 @@ def float_layers(layers: RecurrentLayers) -> InferenceLayers:
 def int8_layers(layers: RecurrentLayers) -> InferenceLayers:
     """The same with 8-bit products of the weights as they are now."""
     encoder, decoder, settings = layers.encoder, layers.decoder, layers.settings
-    above_attention = settings.decoder.query_layer + 1 if layers.attention else len(decoder)
+    query_layer = settings.decoder.query_layer
 
     def bound(*heights: int) -> int | None:
         """The bound of the outputs of layers at these heights; None: there is none."""
@@ -67,9 +67,11 @@ def int8_layers(layers: RecurrentLayers) -> InferenceLayers:
 
     def decoder_gates(index: int) -> Gates:
         if index == 0:
-            return _looked_up_gates(decoder[0])
-        below = (index, len(encoder)) if index >= above_attention else (index,)
-        return _quantized_gates(decoder[index], bound(*below))
+            fed = settings.hidden_size if settings.decoder.input_feeding else 0
+            return _looked_up_gates(decoder[0], fed)
+        is_above = query_layer is not None and index > query_layer
+        below = bound(index, len(encoder)) if is_above else bound(index)
+        return _quantized_gates(decoder[index], below)
 
     output = quantized_output(
         layers.output, bound=1 if layers.readout is not None else bound(len(decoder))
@@ -88,7 +90,7 @@ def int8_layers(layers: RecurrentLayers) -> InferenceLayers:
         ),
         decoder_norms=tuple(map(layer_norm_without_gradient, layers.decoder_norms)),
         attention_keys=dense(layers.attention_keys, bound(len(encoder))),
-        attention_query=dense(layers.attention_query, bound(settings.decoder.query_layer + 1)),
+        attention_query=dense(layers.attention_query, bound((query_layer or 0) + 1)),
         readout=dense(layers.readout, bound(len(encoder), len(decoder))),
         output=output,
     )
@@ -131,18 +133,29 @@ def _side_by_side(
 def _first_products(embedding: Any, above: list[Any]) -> Callable[[Tensor], Tensor]:
     """ids → the products of their embeddings with the kernels of the layers above, concatenated."""
     table = numpy_values(embedding.embeddings)
+    size = table.shape[1]
     products = [
-        table @ numpy_values(layer.cell.kernel) + math_of(layer).biases(layer)[0] for layer in above
+        table @ numpy_values(layer.cell.kernel)[:size] + math_of(layer).biases(layer)[0]
+        for layer in above
     ]
     # In float16, whose 11 significant bits are finer than the products: half of the memory.
     rows = tf.constant(np.concatenate(products, axis=1).astype(np.float16))
     return lambda ids: tf.gather(rows, ids)
 
 
-def _looked_up_gates(layer: Any) -> Gates:
-    """The gates of a recurrent layer whose inputs are looked-up products."""
+def _looked_up_gates(layer: Any, fed: int = 0) -> Gates:
+    """The gates of a recurrent layer whose inputs are looked-up products, and `fed` values within ±1
+    after these."""
     math, recurrent = math_of(layer), _quantized_recurrent(layer)
-    return lambda inputs, hidden: math.combine(tf.cast(inputs, tf.float32), recurrent(hidden))
+    if not fed:
+        return lambda inputs, hidden: math.combine(tf.cast(inputs, tf.float32), recurrent(hidden))
+    product = QuantizedProduct(numpy_values(layer.cell.kernel)[-fed:])
+
+    def gates(inputs: Tensor, hidden: Tensor) -> Any:
+        inputs = tf.cast(inputs, tf.float32)
+        return math.combine(inputs[:, :-fed] + product(inputs[:, -fed:]), recurrent(hidden))
+
+    return gates
 
 
 def _quantized_gates(layer: Any, bound: float | None) -> Gates:

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from s2s_cli.model.dropout import DropoutDraws
 from s2s_cli.model.quantization import numpy_values
 from s2s_cli.model.recurrent.recurrence import (
     GRU_CELL,
@@ -27,7 +28,7 @@ from s2s_cli.model.recurrent.recurrence import (
 
 # inputs (B,E), hidden (B,U) → what the cell's `advance` takes.
 Gates = Callable[[Tensor, Tensor], Any]
-# A recurrent layer in one direction → the dropout of its hidden states (B,U).
+# A recurrent layer of Keras in one direction → the dropout of its hidden states (B,U).
 RecurrentDropout = Callable[[Any], Callable[[Tensor], Tensor]]
 
 
@@ -226,6 +227,20 @@ def step_layer(layer: Any, gates: Gates | None = None) -> Callable[..., TensorLi
         return [tf.cast(new[0], layer.compute_dtype)[:, None], *new]
 
     return step
+
+
+def fed_layer(layer: Any, recurrent_dropout: RecurrentDropout | None) -> Callable[..., TensorList]:
+    """A decoder layer for one position of a training with input feeding; see `step_layer`."""
+    gates = math_of(layer).step_gates(layer)
+    if recurrent_dropout is None:
+        return step_layer(layer, gates)
+    drop = recurrent_dropout(layer)
+    return step_layer(layer, lambda inputs, hidden: gates(inputs, drop(hidden)))
+
+
+def recurrent_dropout(draws: DropoutDraws, rate: float, layer: Any) -> Callable[[Tensor], Tensor]:
+    """The dropout of the hidden states of a recurrent layer, the same at all positions."""
+    return draws.dropout(f"{layer.name}_recurrent", rate)
 
 
 def zero_states(layer: Any, rows: Tensor) -> TensorList:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import keras
@@ -28,7 +29,9 @@ from s2s_cli.model.family import (
 from s2s_cli.model.layer_factory import LayerFactory
 from s2s_cli.model.normalization import layer_norm
 from s2s_cli.model.recurrent import inference
-from s2s_cli.model.recurrent.layers import training_layer
+from s2s_cli.model.recurrent.coverage import Coverage, attend, make_coverage
+from s2s_cli.model.recurrent.layers import fed_layer, recurrent_dropout, training_layer
+from s2s_cli.model.recurrent.positions import over_positions
 
 Function = Callable[..., Any]
 # What layer normalisation adds to the variance.
@@ -54,6 +57,8 @@ class RecurrentLayers:
     decoder_norms: tuple[Function, ...]
     decoder_dropouts: tuple[Function, ...]
     attention: Function | None
+    coverage: Coverage | None
+    """The attention where it has coverage."""
     attention_query: Function | None
     attention_keys: Function | None
     readout: Function | None
@@ -82,7 +87,7 @@ class RecurrentLayers:
         # at the first operation or model boundary.
         memory = ops.where(ops.expand_dims(mask, -1), memory, 0.0)
         constants: Tensors = {}
-        if self.attention is not None:
+        if self.settings.decoder.attention != "none":
             constants = {"memory": memory, "memory_mask": mask}
         if self.attention_keys is not None:
             constants["keys"] = self.attention_keys(memory)  # (B,S,U)
@@ -105,7 +110,44 @@ class RecurrentLayers:
         other, and the constants (B,…) stand once for all of them.
         """
         inputs = self.target_dropout(self.target_embedding(target_in_ids))  # (B,T,E)
-        output = total = residual = context = attention = None
+        if self.settings.decoder.input_feeding and target_in_ids.shape[1] != 1:
+            hidden, new_cache, attention = self._decode_one_by_one(inputs, cache, constants)
+        else:
+            hidden, new_cache, attention = self._decode(inputs, cache, constants, beam_size)
+        return Decoded(self.output_dropout(hidden), new_cache, attention)
+
+    def _decode_one_by_one(
+        self, inputs: Tensor, cache: Tensors, constants: Tensors
+    ) -> tuple[Tensor, Tensors, Tensor]:
+        """As `_decode`, for positions of which each gets the readout vector of the one before."""
+        ones = ops.repeat(ops.ones_like(inputs[..., :1]), self.settings.decoder.units, axis=-1)
+        # What is dropped is drawn for all positions at once, as without input feeding.
+        masks = [dropout(ones) for dropout in self.decoder_dropouts]
+
+        def step(
+            inputs: list[Tensor], cache: Tensors, constants: Tensors
+        ) -> tuple[list[Tensor], Tensors]:
+            embedded, *masks = inputs
+            one = replace(self, decoder_dropouts=tuple(partial(ops.multiply, m) for m in masks))
+            hidden, new_cache, attention = one._decode(embedded, cache, constants, 1)
+            return [hidden, attention], new_cache
+
+        outputs, new_cache = over_positions(
+            step, [inputs, *masks], cache, constants, self._decoder_parts
+        )
+        hidden, attention = outputs
+        return hidden, new_cache, attention
+
+    def _decode(
+        self, inputs: Tensor, cache: Tensors, constants: Tensors, beam_size: int
+    ) -> tuple[Tensor, Tensors, Tensor | None]:
+        """inputs (B,T,E) → hidden (B,T,H), the next cache, attention (B,T,S) or None."""
+        is_fed = self.settings.decoder.input_feeding
+        if is_fed:
+            fed = ops.cast(ops.expand_dims(cache["decoder_readout"], 1), inputs.dtype)
+            inputs = ops.concatenate([inputs, fed], axis=-1)  # (B,1,E+H)
+        output: Tensor = None
+        total = residual = context = attention = None
         new_cache: Tensors = {}
         for index, layer in enumerate(self.decoder):
             if index > 0:
@@ -118,13 +160,16 @@ class RecurrentLayers:
             new_cache.update(zip(names, states, strict=True))
             total = hidden if index == 0 else hidden + residual
             output = self.decoder_norms[index](total) if self.decoder_norms else total
-            if self.attention is not None and index == self.settings.decoder.query_layer:
-                context, attention = self._attend(output, constants, beam_size)
+            if index == self.settings.decoder.query_layer:
+                context, attention, coverage = self._attend(output, cache, constants, beam_size)
+                new_cache.update(coverage)
         if context is not None:
             output = ops.concatenate([context, output], axis=-1)  # (B,T,D+U)
         if self.readout is not None:
             output = self.readout(output)  # (B,T,H)
-        return Decoded(self.output_dropout(output), new_cache, attention)
+        if is_fed:
+            new_cache["decoder_readout"] = ops.cast(output[:, 0], "float32")
+        return output, new_cache, attention
 
     def project(self, hidden: Tensor) -> Tensor:
         """hidden (…,H) → logits (…,V) float32, or (…,C) over candidates."""
@@ -134,18 +179,17 @@ class RecurrentLayers:
 
     def for_training(self, draws: DropoutDraws | None) -> RecurrentLayers:
         """Recurrences over all positions at once, with dropout as drawn, or without dropout."""
-        rate = self.settings.recurrent_dropout
-
-        def recurrent(layer: Any) -> Function:
-            if draws is None or rate == 0:
-                return training_layer(layer)
-            return training_layer(layer, lambda one: draws.dropout(f"{one.name}_recurrent", rate))
+        rate, dropout = self.settings.recurrent_dropout, None
+        is_fed = self.settings.decoder.input_feeding
+        make_decoder_layer: Function = fed_layer if is_fed else training_layer
+        if draws is not None and rate > 0:
+            dropout = partial(recurrent_dropout, draws, rate)
 
         return replace(
             self.with_dropout(draws),
-            encoder=tuple(map(recurrent, self.encoder)),
+            encoder=tuple(training_layer(layer, dropout) for layer in self.encoder),
             encoder_norms=tuple(map(layer_norm, self.encoder_norms)),
-            decoder=tuple(map(recurrent, self.decoder)),
+            decoder=tuple(make_decoder_layer(layer, dropout) for layer in self.decoder),
             decoder_norms=tuple(map(layer_norm, self.decoder_norms)),
         )
 
@@ -197,11 +241,29 @@ class RecurrentLayers:
                 vector = below[kind] if mean is None else mean
                 bridge = self.bridges.get(name)
                 state[name] = vector if bridge is None else bridge(vector)
+        if self.settings.decoder.input_feeding:
+            zero = ops.zeros_like(last_states[0][0][:, :1])
+            state["decoder_readout"] = ops.repeat(zero, self.settings.hidden_size, axis=1)
+        if self.settings.decoder.coverage:
+            state["decoder_coverage"] = ops.zeros_like(mask, dtype="float32")
         return state
 
-    def _attend(self, output: Tensor, constants: Tensors, beam_size: int) -> tuple[Tensor, Tensor]:
-        """output (B,T,U) → context (B,T,D) and attention (B,T,S)."""
-        assert self.attention is not None
+    @property
+    def _decoder_parts(self) -> list[keras.Layer]:
+        """The layers that decode what is embedded."""
+        parts = [
+            *self.decoder,
+            *self.decoder_norms,
+            *([self.attention] if self.coverage is None else self.coverage.parts),
+            self.attention_query,
+            self.readout,
+        ]
+        return [part for part in parts if part is not None]
+
+    def _attend(
+        self, output: Tensor, cache: Tensors, constants: Tensors, beam_size: int
+    ) -> tuple[Tensor, Tensor, Tensors]:
+        """output (B,T,U) → context (B,T,D), attention (B,T,S), and what it adds to the cache."""
         memory, query = constants["memory"], output
         if self.attention_query is not None:
             query = self.attention_query(output)
@@ -211,15 +273,54 @@ class RecurrentLayers:
             query = query / math.sqrt(self.settings.decoder.units)
         if beam_size > 1:  # the K rows of a sentence are K queries to its memory
             query = ops.reshape(query, (-1, beam_size, query.shape[-1]))
-        context, attention = self.attention(
-            [query, memory, constants.get("keys", memory)],
-            mask=[None, constants["memory_mask"]],
-            return_attention_scores=True,
-        )
+        new_cache: Tensors = {}
+        if self.coverage is not None:
+            attention, new_cache = self._cover(self.coverage, query, cache, constants, beam_size)
+            context = ops.matmul(ops.cast(attention, memory.dtype), memory)
+        else:
+            assert self.attention is not None
+            context, attention = self.attention(
+                [query, memory, constants.get("keys", memory)],
+                mask=[None, constants["memory_mask"]],
+                return_attention_scores=True,
+            )
         if beam_size > 1:
             context = ops.reshape(context, (-1, 1, context.shape[-1]))
             attention = ops.reshape(attention, (-1, 1, ops.shape(attention)[-1]))
-        return context, attention
+        return context, attention, new_cache
+
+    def _cover(
+        self,
+        coverage: Coverage,
+        query: Tensor,
+        cache: Tensors,
+        constants: Tensors,
+        beam_size: int,
+    ) -> tuple[Tensor, Tensors]:
+        """query (B,T,U), or (B,K,U) in beam search → attention (B,T or K,S), and the coverage of the
+        next position."""
+        name, mask, keys = "decoder_coverage", constants["memory_mask"], constants.get("keys")
+        given = {"keys": constants["memory"] if keys is None else keys, "mask": mask}
+        prepared = coverage.prepare(query, given["keys"])
+
+        def step(
+            inputs: list[Tensor], states: Tensors, given: Tensors
+        ) -> tuple[list[Tensor], Tensors]:
+            before = ops.expand_dims(states[name], 1)  # (B×K,1,S)
+            if beam_size > 1:
+                before = ops.reshape(before, (-1, beam_size, ops.shape(before)[2]))
+            found = attend(coverage, inputs, given["keys"], given["mask"], before)
+            after = before + found
+            if beam_size > 1:
+                after = ops.reshape(after, (-1, 1, ops.shape(after)[2]))
+            return [found], {name: after[:, 0]}
+
+        states = {name: cache[name]}
+        if query.shape[1] == beam_size:
+            (attention,), states = step(prepared, states, given)
+        else:
+            (attention,), states = over_positions(step, prepared, states, given, coverage.parts)
+        return attention, states
 
 
 def state_names(settings: RecurrentModel, layer: int) -> list[str]:
@@ -247,8 +348,8 @@ def make_layers(
         return tuple(factory.layer_norm(name, EPSILON) for name in names)
 
     attention, query, keys = _make_attention(settings, factory)
-    width = settings.embedding.size if settings.embedding.tied else decoder.units
-    has_readout = attention is not None or width != decoder.units
+    width = settings.hidden_size
+    has_readout = decoder.attention != "none" or width != decoder.units
     return RecurrentLayers(
         settings=settings,
         source_embedding=source_embedding,
@@ -266,6 +367,7 @@ def make_layers(
         decoder_norms=norms("decoder", decoder.layers),
         decoder_dropouts=dropouts("decoder", decoder.layers),
         attention=attention,
+        coverage=make_coverage(settings, factory) if decoder.coverage else None,
         attention_query=query,
         attention_keys=keys,
         readout=factory.dense("readout", width, activation="tanh") if has_readout else None,
@@ -303,15 +405,18 @@ def _make_attention(
 ) -> tuple[Function | None, Function | None, Function | None]:
     """The attention, and the layers that make its query and its keys, as far as there are any."""
     kind, units, policy = settings.decoder.attention, settings.decoder.units, factory.policy
+    has_coverage = settings.decoder.coverage
     if kind == "none":
         return None, None, None
+    attention = None if has_coverage else layers.Attention(dtype=policy, name="attention")
     if kind == "dot":
-        return layers.Attention(dtype=policy, name="attention"), None, None
+        return attention, None, None
     keys = factory.dense("attention_keys", units, use_bias=False)
     if kind == "general":
-        return layers.Attention(dtype=policy, name="attention"), None, keys
-    attention = layers.AdditiveAttention(dtype=policy, name="attention")
-    attention.build([(None, None, units), (None, None, units)])
-    initializer = factory.initializer("glorot_uniform", "attention/scale")
-    attention.scale.assign(initializer(attention.scale.shape, attention.scale.dtype))
+        return attention, None, keys
+    if not has_coverage:
+        attention = layers.AdditiveAttention(dtype=policy, name="attention")
+        attention.build([(None, None, units), (None, None, units)])
+        initializer = factory.initializer("glorot_uniform", "attention/scale")
+        attention.scale.assign(initializer(attention.scale.shape, attention.scale.dtype))
     return attention, factory.dense("attention_query", units), keys
