@@ -53,4 +53,6 @@ def export(
         f"a fresh process gave the run's own translations for {equal} of {proof.sentences}"
         f" sentences{ties}"
     )
+    if proof.left_out:
+        console.say(proof.left_out, fg="yellow")
     console.say(f"exported to {written}", fg="green")

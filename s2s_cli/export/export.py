@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -49,7 +50,7 @@ def export(
     beside = output.with_name(f".{output.name}.{os.getpid()}")
     try:
         beside.mkdir(parents=True)
-        module.write(beside, seq2seq, run, config)
+        left_out = module.write(beside, seq2seq, run, config)
         search = ModelSearch(config.model, sizes, decoding)
         translator = Translator.from_weights(search, seq2seq.weights, tokenizers)
         sources = [ids for ids in tokenizers.source.encode(samples) if ids]
@@ -60,7 +61,7 @@ def export(
         raise ExportError(f"{output}: cannot be written: {error.strerror or error}.") from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return output, proof
+    return output, replace(proof, left_out=left_out)
 
 
 def load_model(run: Run, checkpoint: str = "best", precision: str = "float32") -> Seq2Seq:

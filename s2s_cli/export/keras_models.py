@@ -6,6 +6,8 @@ import importlib.resources
 import shutil
 from pathlib import Path
 
+import keras
+
 from s2s_cli.config.schema import Decoding, ResolvedConfig
 from s2s_cli.export.description import write_description
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -24,13 +26,20 @@ def search_settings(decoding: Decoding) -> Decoding:
     return decoding.model_copy(update={"beam_size": 1, "n_best": 1, "min_length": 0})
 
 
-def write(folder: Path, seq2seq: Seq2Seq, run: Run, config: ResolvedConfig) -> None:
-    """Writes training.keras, encoder.keras, decoder.keras and what goes with them."""
-    models = {
-        "training": seq2seq.training_model,
-        "encoder": seq2seq.encoder,
-        "decoder": seq2seq.decoder,
-    }
+def write(folder: Path, seq2seq: Seq2Seq, run: Run, config: ResolvedConfig) -> str:
+    """Writes training.keras, encoder.keras, decoder.keras and what goes with them.
+
+    Returns what is left out and why, or nothing.
+    """
+    models = {"encoder": seq2seq.encoder, "decoder": seq2seq.decoder}
+    left_out = ""
+    if all(_is_of_keras(layer) for layer in seq2seq.training_model.layers):
+        models["training"] = seq2seq.training_model
+    else:
+        left_out = (
+            "training.keras is left out: no layer of Keras computes one target position after the"
+            " other with attention in between (input_feeding, coverage)"
+        )
     for name, model in models.items():
         model.save(folder / f"{name}.keras")
     write_description(folder, NAME, run, config)
@@ -41,3 +50,8 @@ def write(folder: Path, seq2seq: Seq2Seq, run: Run, config: ResolvedConfig) -> N
     ):
         with importlib.resources.as_file(importlib.resources.files(package) / source) as path:
             shutil.copyfile(path, folder / name)
+    return left_out
+
+
+def _is_of_keras(layer: keras.Layer) -> bool:
+    return type(layer).__module__.partition(".")[0] == "keras"

@@ -39,10 +39,11 @@ answer.write_text(json.dumps(found))
 
 @dataclass(frozen=True)
 class Proof:
-    """How many sentences were compared, and how many differ at a tie."""
+    """How many sentences were compared, how many differ at a tie, and what was left out."""
 
     sentences: int
     ties: int
+    left_out: str = ""
 
 
 def prove(

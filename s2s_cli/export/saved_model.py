@@ -30,8 +30,8 @@ def search_settings(decoding: Decoding) -> Decoding:
     return decoding.model_copy(update={"n_best": 1})
 
 
-def write(folder: Path, seq2seq: Seq2Seq, run: Run, config: ResolvedConfig) -> None:
-    """Writes the SavedModel and what goes with it.
+def write(folder: Path, seq2seq: Seq2Seq, run: Run, config: ResolvedConfig) -> str:
+    """Writes the SavedModel and what goes with it; nothing is left out.
 
     Its signature `serve`: source_ids (B,S) int32, `</s>` after each sentence and 0 on the
     right → ids (B,L) int32, with `</s>` where it was reached, and log_probability (B,) float32,
@@ -58,3 +58,4 @@ def write(folder: Path, seq2seq: Seq2Seq, run: Run, config: ResolvedConfig) -> N
     archive.add_endpoint("serve", serve, input_signature=signature)
     archive.write_out(folder / "saved_model", verbose=False)
     write_description(folder, NAME, run, config)
+    return ""

@@ -7,12 +7,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from model_cases import (
     CASES,
     SIZES,
     SOURCE,
     TARGET_IN,
     TRANSFORMERS,
+    VARIANTS,
     WAYS,
     by_inference_layers,
     by_training_layers,
@@ -48,6 +50,31 @@ def test_every_way_gives_the_logits_of_the_training_model_whatever_the_padding(c
     for way in (by_training_model, *WAYS.values()):
         found = way(seq2seq, wider, longer)[:, : TARGET_IN.shape[1]]
         np.testing.assert_allclose(found, expected, **TOLERANCE)
+
+
+@pytest.mark.parametrize("changes", some_slow(VARIANTS, every=5))
+def test_the_gradients_of_the_training_layers_are_those_of_the_training_model(changes):
+    seq2seq = randomised(make_model(model_settings(**changes)))
+
+    def gradients(way):
+        variables = [weight.value for _, weight in sorted(seq2seq.weights.items())]
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.sin(way(tf.constant(SOURCE), tf.constant(TARGET_IN))))
+        return [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, variables)]
+
+    def by_model(source_ids, target_in_ids):
+        inputs = {"source_ids": source_ids, "target_in_ids": target_in_ids}
+        return seq2seq.training_model(inputs, training=False)
+
+    def by_layers(source_ids, target_in_ids):
+        layers = seq2seq.layers.for_training(None)
+        encoded = layers.encode(source_ids)
+        cache = layers.initial_cache(encoded)
+        return layers.project(layers.decode(target_in_ids, cache, encoded.constants).hidden)
+
+    in_graph = tf.function(lambda: gradients(by_layers), autograph=False)
+    for expected, found in zip(gradients(by_model), in_graph(), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +150,7 @@ def test_every_way_gives_the_same_logits_in_a_new_process_that_loads_the_checkpo
     assert process.stdout.count("same") == len(cases), process.stderr[-2000:]
 
 
-IN_BFLOAT16 = [{"embedding__tied": True}, {}, *TRANSFORMERS[:2], TRANSFORMERS[3]]
+IN_BFLOAT16 = [{"embedding__tied": True}, {}, *VARIANTS[-6::5], *TRANSFORMERS[:2], TRANSFORMERS[3]]
 
 
 @pytest.mark.parametrize("changes", some_slow(IN_BFLOAT16, every=5))
