@@ -62,6 +62,8 @@ PAIRS = "data: {train: {tsv: a}}\n"
          "2: model.embedding.shared needs tokenizer.shared: true"),
         (PAIRS + "model: {decoder: {attention: dot, units: 3}}",
          "2: model.decoder.attention dot compares vectors of one size"),
+        (PAIRS + "model: {decoder: {attention: none, coverage: true}}",
+         "2: model.decoder.coverage needs attention, and decoder.attention is none."),
         (PAIRS + "training: {batch_size: 2, batch_tokens: 3}",
          "2: training.batch_size and training.batch_tokens exclude each other"),
         (PAIRS + "training: {schedule: {name: cosine}}",
