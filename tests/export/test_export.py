@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -12,10 +13,19 @@ import pytest
 import tensorflow as tf
 import yaml
 from conftest import MODELS, made_once
+from model_cases import (
+    VARIANTS,
+    by_encoder_and_decoder,
+    by_training_model,
+    make_model,
+    model_settings,
+    name_of,
+    randomised,
+)
 
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.errors import ExportError, RunError
-from s2s_cli.export import proof
+from s2s_cli.export import keras_models, proof
 from s2s_cli.export.export import export, load_model
 from s2s_cli.runs.run import Run
 from s2s_cli.text.tokenizer import EOS, Tokenizers
@@ -115,6 +125,24 @@ def test_a_keras_export_consists_of_layers_that_keras_knows(artefacts):
     for name in ("training", "encoder", "decoder"):
         model = keras.saving.load_model(artefacts["keras"] / f"{name}.keras")
         assert {type(layer).__module__.split(".")[0] for layer in model.layers} == {"keras"}
+
+
+@pytest.mark.parametrize("changes", [VARIANTS[0], VARIANTS[9], VARIANTS[-1]], ids=name_of)
+def test_the_models_of_a_recurrent_variant_load_without_its_layers_or_are_left_out(
+    changes, tmp_path, monkeypatch
+):
+    seq2seq = randomised(make_model(model_settings(**changes)))
+    monkeypatch.setattr(keras_models, "write_description", lambda *_: None)
+    left_out = keras_models.write(tmp_path, seq2seq, None, None)
+    is_scanned = "decoder__input_feeding" in changes
+    assert left_out.startswith("training.keras is left out") == is_scanned
+    assert (tmp_path / "training.keras").exists() != is_scanned
+    loaded = SimpleNamespace(
+        encoder=keras.saving.load_model(tmp_path / "encoder.keras"),
+        decoder=keras.saving.load_model(tmp_path / "decoder.keras"),
+    )
+    found = by_encoder_and_decoder(loaded)
+    np.testing.assert_allclose(found, by_training_model(seq2seq), atol=1e-5)
 
 
 def test_a_saved_model_searches_with_the_beam_of_the_run(trained, tmp_path):

@@ -52,7 +52,7 @@ def test_every_way_gives_the_logits_of_the_training_model_whatever_the_padding(c
         np.testing.assert_allclose(found, expected, **TOLERANCE)
 
 
-@pytest.mark.parametrize("changes", some_slow(VARIANTS, every=5))
+@pytest.mark.parametrize("changes", some_slow(VARIANTS[1::4] + VARIANTS[11:12], every=4))
 def test_the_gradients_of_the_training_layers_are_those_of_the_training_model(changes):
     seq2seq = randomised(make_model(model_settings(**changes)))
 
@@ -131,7 +131,7 @@ for folder in map(pathlib.Path, sys.argv[2:]):
 
 @pytest.mark.slow
 def test_every_way_gives_the_same_logits_in_a_new_process_that_loads_the_checkpoint(tmp_path):
-    cases = [CASES[5], CASES[14], CASES[19], CASES[21]]
+    cases = [CASES[5], CASES[14], CASES[19], CASES[21], VARIANTS[-1]]
     folders = []
     for index, changes in enumerate(cases):
         seq2seq = randomised(make_model(model_settings(**changes)))

@@ -9,7 +9,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from model_cases import CASES, SOURCE, TARGET_IN, make_model, model_settings, name_of
+from model_cases import (
+    CASES,
+    SOURCE,
+    TARGET_IN,
+    TRANSFORMERS,
+    VARIANTS,
+    make_model,
+    model_settings,
+    name_of,
+)
 
 from s2s_cli.model.family import VocabSizes
 from s2s_cli.model.layer_factory import LayerFactory
@@ -95,7 +104,9 @@ def test_the_paths_of_weights_are_those_that_checkpoints_have():
     assert {"encoder_0/gru_cell/kernel", "bridge_decoder_0_hidden/kernel"} < bridged.weights.keys()
 
 
-@pytest.mark.parametrize("changes", [CASES[0], CASES[15], *CASES[16:-4]], ids=name_of)
+@pytest.mark.parametrize(
+    "changes", [CASES[0], *CASES[15:23], VARIANTS[-1], *TRANSFORMERS[:2]], ids=name_of
+)
 def test_two_models_in_one_process_have_the_same_paths_and_initial_values(changes):
     settings = model_settings(**changes)
     first, second = make_model(settings), make_model(settings)

@@ -17,7 +17,12 @@ from s2s_cli.training.step import ValidationLoss
 DROPOUTS = [
     {"dropout": 0.5},
     {"dropout": 0.5, "variational_dropout": True, "recurrent_dropout": 0.3},
-    {"dropout": 0.5, "recurrent_dropout": 0.3, "decoder__layers": 2, "decoder__input_feeding": True},
+    {
+        "dropout": 0.5,
+        "recurrent_dropout": 0.3,
+        "decoder__layers": 2,
+        "decoder__input_feeding": True,
+    },
     {"architecture": "transformer", "dropout": 0.5},
     {"architecture": "transformer", "attention_dropout": 0.5, "activation_dropout": 0.3},
 ]
