@@ -52,7 +52,7 @@ def test_every_way_gives_the_logits_of_the_training_model_whatever_the_padding(c
         np.testing.assert_allclose(found, expected, **TOLERANCE)
 
 
-@pytest.mark.parametrize("changes", some_slow(VARIANTS[1::4] + VARIANTS[11:12], every=4))
+@pytest.mark.parametrize("changes", some_slow(VARIANTS[:10:3] + VARIANTS[11:12], every=9))
 def test_the_gradients_of_the_training_layers_are_those_of_the_training_model(changes):
     seq2seq = randomised(make_model(model_settings(**changes)))
 
