@@ -39,7 +39,8 @@ class PositionLoop(keras.layers.Layer):  # type: ignore[misc]
     """The loop in a Keras model. Keras has no such layer, so it cannot be loaded elsewhere."""
 
     def __init__(self, step: Step, parts: Sequence[keras.Layer]):
-        super().__init__(name="position_loop", autocast=False)
+        policy = parts[0].dtype_policy
+        super().__init__(name="position_loop", dtype=policy, autocast=False)
         self._step, self.parts = step, list(parts)
         self.built = True
 
