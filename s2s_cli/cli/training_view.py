@@ -29,6 +29,7 @@ from s2s_cli.training.events import (
     SelectionReset,
     StepDone,
     StepSkipped,
+    SubwordsSampled,
     TokenizerLearned,
     TrainingEvent,
     Validated,
@@ -86,6 +87,11 @@ class TrainingView:
                 self._line(
                     f"word vectors      {event.matched:,} of {event.vocab_size:,} tokens from"
                     f" {event.path}" + (f" (skipped: {event.skipped})" if event.skipped else "")
+                )
+            case SubwordsSampled():
+                self._line(
+                    f"subword sampling  {event.tokens:,} tokens, {event.plain_tokens:,} without it"
+                    + (f" (too long for it: {event.unchanged:,} pairs)" if event.unchanged else "")
                 )
             case SelectionReset():
                 self._warning(

@@ -72,6 +72,14 @@ class Run:
         """The token store of `train` or `validation`."""
         return self.root / "data" / split
 
+    def epoch_store(self, epoch: int) -> Path:
+        """The ids that were drawn for an epoch, counted from 0; see `s2s_cli.text.sampling`."""
+        return self.root / "data" / f"train-epoch-{epoch + 1}"
+
+    def epoch_stores(self) -> list[Path]:
+        """Those of all epochs that there are."""
+        return list((self.root / "data").glob("train-epoch-*"))
+
     def translations(self, name: str) -> Path:
         """A record of translated sentences; see `s2s_cli.evaluation.records`."""
         return self.root / "translations" / f"{name}.jsonl"

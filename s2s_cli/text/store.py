@@ -102,9 +102,9 @@ class TokenStore:
             shares.append(unknown / max(1, len(values)))
         return shares[0], shares[1]
 
-    def texts(self) -> Iterator[tuple[str, str]]:
-        """Source and target sentences, in order."""
-        for row in range(len(self)):
+    def texts(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[str, str]]:
+        """Source and target sentences, in order: all, or those of the rows from `start` to `stop`."""
+        for row in range(start, len(self) if stop is None else min(stop, len(self))):
             yield (
                 bytes(self.source_text[row]).decode("utf-8"),
                 bytes(self.target_text[row]).decode("utf-8"),
@@ -116,40 +116,47 @@ def open_store(folder: Path, key: str | None = None) -> TokenStore | None:
     key."""
     try:
         description = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-        if key not in (None, description["key"]) or description["sha256"] != _checksums(folder):
+        if key not in (None, description["key"]) or description["sha256"] != checksums(folder):
             return None
         return _map_files(folder, description)
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
-def _checksums(folder: Path) -> dict[str, str]:
+def map_store(folder: Path) -> TokenStore:
+    """The store in `folder`, whose files are not compared with their checksums."""
+    return _map_files(folder, json.loads((folder / "store.json").read_text(encoding="utf-8")))
+
+
+def checksums(folder: Path) -> dict[str, str]:
     """SHA-256 of each file of a store, by name."""
     return {path.name: sha256(path) for path in sorted(folder.glob("*.bin"))}
 
 
 def _map_files(folder: Path, description: dict[str, Any]) -> TokenStore:
     """Maps the files of a store into memory."""
-
-    def array(name: str, dtype: str) -> NDArray[Any]:
-        path = folder / f"{name}.bin"
-        if path.stat().st_size == 0:  # an empty file cannot be mapped
-            return np.zeros(0, dtype)
-        return np.memmap(path, dtype, mode="r")
-
-    def rows(name: str, dtype: str) -> RowArray:
-        return RowArray(array(name, dtype), array(f"{name}.offsets", "int64"))
-
     return TokenStore(
         key=description["key"],
-        source=rows("source", description["dtypes"]["source"]),
-        target=rows("target", description["dtypes"]["target"]),
-        source_text=rows("source_text", "uint8"),
-        target_text=rows("target_text", "uint8"),
-        weights=array("weights", "float32"),
-        corpora=array("corpora", "int32"),
+        source=map_rows(folder, "source", description["dtypes"]["source"]),
+        target=map_rows(folder, "target", description["dtypes"]["target"]),
+        source_text=map_rows(folder, "source_text", "uint8"),
+        target_text=map_rows(folder, "target_text", "uint8"),
+        weights=_map_array(folder, "weights", "float32"),
+        corpora=_map_array(folder, "corpora", "int32"),
         counts=Counts(**description["counts"]),
     )
+
+
+def map_rows(folder: Path, name: str, dtype: str) -> RowArray:
+    """Maps the files of the rows `name` into memory."""
+    return RowArray(_map_array(folder, name, dtype), _map_array(folder, f"{name}.offsets", "int64"))
+
+
+def _map_array(folder: Path, name: str, dtype: str) -> NDArray[Any]:
+    path = folder / f"{name}.bin"
+    if path.stat().st_size == 0:  # an empty file cannot be mapped
+        return np.zeros(0, dtype)
+    return np.memmap(path, dtype, mode="r")
 
 
 def build_store(
@@ -199,7 +206,7 @@ def build_store(
         "key": key,
         "counts": asdict(counts),
         "dtypes": dtypes,
-        "sha256": _checksums(unfinished),
+        "sha256": checksums(unfinished),
     }
     write_text(unfinished / "store.json", json.dumps(description) + "\n")
     replace_folder(unfinished, folder)

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
@@ -21,6 +22,7 @@ from s2s_cli.config.schema import Tokenizer as TokenizerConfig
 from s2s_cli.errors import DataError, RunError, S2SError
 from s2s_cli.files import write_bytes, write_text
 from s2s_cli.text.marks import after_decoding, before_encoding
+from s2s_cli.text.subwords import Vocabulary, bpe_dropout, unigram_sampling
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 SPECIAL_TOKENS = 4
@@ -33,13 +35,16 @@ LONGEST_LINE = 1 << 30
 # Sentences between two reports of progress.
 REPORT_EVERY = 10_000
 
+# Sentences and a generator → ids, cut at random.
+Sampler = Callable[[Sequence[str], Random], list[list[int]]]
+
 
 class Tokenizer:
     """One vocabulary. Ids: `<pad>` 0, `<unk>` 1, `<s>` 2, `</s>` 3, then all other tokens."""
 
     def __init__(self, model: bytes, type: str):
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        self._is_word_level = type == "word"
+        self._type, self._is_word_level = type, type == "word"
         self.vocab_size: int = self._processor.get_piece_size()
         self.fingerprint: str = hashlib.sha256(type.encode() + b"\n" + model).hexdigest()
         """Identifies the vocabulary and how text is cut by it."""
@@ -76,6 +81,27 @@ class Tokenizer:
         ids: list[list[int]] = self._processor.encode(sentences, num_threads=threads)
         return ids
 
+    def sampler(self, strength: float) -> Sampler:
+        """The function that cuts sentences at random into ids: BPE leaves out this share of its
+        merges, and unigram draws from p**strength; see `s2s_cli.text.subwords`."""
+        make = bpe_dropout if self._type == "bpe" else unigram_sampling
+        cut = make(self._plain_tokens(), strength)
+
+        def sample(sentences: Sequence[str], random: Random) -> list[list[int]]:
+            texts = self._processor.normalize(
+                [before_encoding(s, is_word_level=False) for s in sentences]
+            )
+            rows = ([i for word in _words(text) for i in cut(word, random)] for text in texts)
+            return list(map(_joined_unknown, rows))
+
+        return sample
+
+    def _plain_tokens(self) -> Vocabulary:
+        of = self._processor
+        plain = [i for i in range(self.vocab_size) if not of.is_control(i) and not of.is_unknown(i)]
+        ids = {of.id_to_piece(i): i for i in plain}
+        return Vocabulary(ids, {token: of.get_score(i) for token, i in ids.items()}, UNK)
+
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Text of each list of ids; special tokens except `<unk>` are dropped."""
         plain = [[int(i) for i in row if i == UNK or i >= SPECIAL_TOKENS] for row in ids]
@@ -91,6 +117,16 @@ class Tokenizer:
         scores = (self._processor.get_score(index) for index in range(self.vocab_size))
         rows = zip(self.tokens(), scores, strict=True)
         return "".join(f"{token}\t{score:.6g}\n" for token, score in rows)
+
+
+def _words(text: str) -> list[str]:
+    """The words of a normalized sentence, each with the mark that begins it."""
+    return re.findall("▁?[^▁]+|▁", text)
+
+
+def _joined_unknown(ids: list[int]) -> list[int]:
+    """Several `<unk>` in a row become one, as SentencePiece writes them."""
+    return [i for i, last in zip(ids, [PAD, *ids], strict=False) if i != UNK or last != UNK]
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,19 @@ class VectorsMatched:
 
 
 @dataclass(frozen=True)
+class SubwordsSampled:
+    """The training sentences were cut at random, for the epoch that begins or goes on.
+
+    `tokens` and `plain_tokens` count both sides, cut at random and as they are for inference.
+    `unchanged` pairs keep their plain tokens, as they would be too long for the model.
+    """
+
+    tokens: int
+    plain_tokens: int
+    unchanged: int
+
+
+@dataclass(frozen=True)
 class ModelReady:
     """The model is built, and training begins or resumes after `step`.
 
@@ -204,6 +217,7 @@ PreparationEvent = (
     | CorporaRead
     | DataReady
     | VectorsMatched
+    | SubwordsSampled
     | ModelReady
     | SelectionReset
     | EpochRestarted

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,17 +32,18 @@ from s2s_cli.runs.checkpoint import (
 )
 from s2s_cli.runs.repair import repair_run, restore_metrics
 from s2s_cli.runs.run import Run
-from s2s_cli.text.batches import batches
-from s2s_cli.text.plan import PLAN_VERSION, Plan, plan_epoch
 from s2s_cli.text.store import TokenStore
 from s2s_cli.training import loop
 from s2s_cli.training.averaging import InferenceWeights, earlier_steps
+from s2s_cli.training.epochs import Epochs, plan_key
 from s2s_cli.training.events import (
     EpochRestarted,
     ModelReady,
     PreparationEvent,
+    PreparationProgress,
     RolledBack,
     SelectionReset,
+    SubwordsSampled,
     TrainingEvent,
     VectorsMatched,
 )
@@ -80,13 +80,15 @@ def train(
         resolution = resolve_for_run(run, config, files, latest, force=force)
         prepared = yield from prepare(run, resolution.config, threads)
         _write_samples(run, prepared.validation or prepared.train)
-        trainer = _Trainer(run, resolution.config, prepared, stop_requested)
-        if latest:
-            yield from trainer.resume(latest)
-        else:
-            yield from trainer.load_vectors()
-        yield trainer.ready(resolution.changes)
-        yield from trainer.train()
+        with closing(Epochs(run, resolution.config, prepared, threads)) as epochs:
+            trainer = _Trainer(run, resolution.config, prepared, epochs, stop_requested)
+            if latest:
+                yield from trainer.resume(latest)
+            else:
+                yield from trainer.load_vectors()
+            yield from trainer.draw_epoch()
+            yield trainer.ready(resolution.changes)
+            yield from trainer.train()
 
 
 class _Trainer:
@@ -97,9 +99,10 @@ class _Trainer:
         run: Run,
         config: ResolvedConfig,
         prepared: Prepared,
+        epochs: Epochs,
         stop_requested: Callable[[], bool],
     ):
-        self._run, self._config, self._prepared = run, config, prepared
+        self._run, self._config, self._prepared, self._epochs = run, config, prepared, epochs
         self._seq2seq = Seq2Seq(
             config.model,
             VocabSizes(*prepared.tokenizers.vocab_sizes),
@@ -114,7 +117,7 @@ class _Trainer:
             self._take_step.moving_averages,
         )
         self._state = TrainingState(
-            plan_key=_plan_key(config, prepared.train),
+            plan_key=plan_key(config, prepared.train),
             selection_key=selection_key(config, prepared.validation),
         )
         self._stop_requested = stop_requested
@@ -189,6 +192,10 @@ class _Trainer:
         for path, average in averages.items():
             average.assign(weights[path])
 
+    def draw_epoch(self) -> Iterator[PreparationProgress | SubwordsSampled]:
+        """Draws the subwords of the epoch that training begins or resumes in, if they are sampled."""
+        yield from self._epochs.draw(self._state.epoch)
+
     def ready(self, changes: tuple[str, ...]) -> ModelReady:
         """What training begins with."""
         training = self._config.training
@@ -222,8 +229,8 @@ class _Trainer:
                 self._stop_requested,
             )
         around = loop.Surroundings(
-            plan=_planner(self._prepared.train, config),
-            read=lambda plan, start: batches(self._prepared.train, plan, start),
+            plan=self._epochs.plan,
+            read=self._epochs.read,
             validate=validate,
             save=self._save,
             restore=self._roll_back,
@@ -269,42 +276,6 @@ class _Trainer:
 
 def _numpy(variables: Mapping[str, Any]) -> dict[str, Any]:
     return {name: keras.ops.convert_to_numpy(value) for name, value in variables.items()}
-
-
-def _plan_key(config: ResolvedConfig, store: TokenStore) -> str:
-    """What the plans of the epochs are made from, as a short text."""
-    training = config.training
-    weights = [corpus.mixing_weight for corpus in config.data.train]
-    made_from = {
-        "version": PLAN_VERSION,
-        "store": store.key,
-        "batches": [training.seed, training.batch_tokens, training.batch_size],
-        "mixing": weights,
-    }
-    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _planner(store: TokenStore, config: ResolvedConfig) -> Callable[[int], Plan]:
-    """The function that plans an epoch."""
-    training = config.training
-    assert training.batch_tokens != "auto"
-    batch_tokens = training.batch_tokens
-    weights = [corpus.mixing_weight for corpus in config.data.train]
-    source, target = store.source.lengths, store.target.lengths
-
-    def plan(epoch: int) -> Plan:
-        return plan_epoch(
-            source,
-            target,
-            seed=training.seed,
-            epoch=epoch,
-            batch_tokens=batch_tokens,
-            batch_size=training.batch_size,
-            corpora=store.corpora,
-            mixing_weights=[w for w in weights if w is not None] or None,
-        )
-
-    return plan
 
 
 def _write_samples(run: Run, store: TokenStore) -> None:

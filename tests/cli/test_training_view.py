@@ -24,6 +24,7 @@ from s2s_cli.training.events import (
     SelectionReset,
     StepDone,
     StepSkipped,
+    SubwordsSampled,
     TokenizerLearned,
     Validated,
     ValidationResult,
@@ -45,6 +46,9 @@ SHOWN = {
     ),
     VectorsMatched("v.vec", 9, 60, "1 line of another length"): (
         "word vectors      9 of 60 tokens from v.vec (skipped: 1 line of another length)"
+    ),
+    SubwordsSampled(2500, 2000, 3): (
+        "subword sampling  2,500 tokens, 2,000 without it (too long for it: 3 pairs)"
     ),
     ModelReady(Path("runs/x"), 1234567, "lstm", "float32", 4096, 0, ("a: 1 → 2",)): (
         "model             lstm, 1,234,567 parameters, float32, batches of 4,096 tokens\n"

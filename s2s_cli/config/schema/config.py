@@ -59,6 +59,14 @@ class Config(Section):
                     "is plateau, which needs a validation loss; set data.validation",
                 )
             )
+        if self.training.subword_sampling.is_on and self.tokenizer.type in ("word", "char"):
+            misfits.append(
+                (
+                    "training.subword_sampling",
+                    f"needs tokenizer.type unigram or bpe; {self.tokenizer.type} has one way to cut"
+                    " a sentence",
+                )
+            )
         too_long = self.model.beyond_positions(self.decoding.max_source_length)
         if too_long is not None:
             misfits.append(("decoding.max_source_length", too_long))

@@ -22,6 +22,9 @@ from s2s_cli.config.schema.section import (
     Section,
 )
 
+# How much the sampling of subwords varies; 0 would be no sampling for bpe, and the most for unigram.
+Strength = Annotated[float, Field(gt=0.0, le=1.0)]
+
 
 class Schedule(Section):
     """How the learning rate changes over time."""
@@ -47,6 +50,23 @@ class EarlyStopping(Section):
     """Metric that decides which validation is better. Between equal values, the lower loss does."""
     patience: Annotated[Count | None, OnResume.SAFE] = 5
     """Validations without a better one after which training ends; null: never."""
+
+
+class SubwordSampling(Section):
+    """How training sentences are cut into subwords at random, anew in each epoch."""
+
+    source: Strength | None = None
+    """bpe: the share of merges that are left out (BPE-dropout, https://arxiv.org/abs/1910.13267).
+    unigram: a way to cut of probability p is drawn with probability proportional to p to the power
+    of this, so a smaller number varies more (https://arxiv.org/abs/1804.10959). 0.1 is usual for both;
+    null: off."""
+    target: Strength | None = None
+    """The same for the target."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether a side is cut at random."""
+        return self.source is not None or self.target is not None
 
 
 class Training(Section):
@@ -85,6 +105,8 @@ class Training(Section):
     """Decoder inputs that the model has predicted itself, in place of the reference's."""
     averaging: Averaging = Averaging()
     """An average of the weights of several steps, which is validated, translated with and exported."""
+    subword_sampling: SubwordSampling = SubwordSampling()
+    """How training sentences are cut into subwords at random, anew in each epoch."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Data type of matrix products in training. auto is bfloat16 where this processor computes
     faster in it, else float32."""
