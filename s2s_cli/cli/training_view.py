@@ -34,6 +34,7 @@ from s2s_cli.training.events import (
     TrainingEvent,
     Validated,
     VectorsMatched,
+    WeightsInitialized,
 )
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ class TrainingView:
                     f"word vectors      {event.matched:,} of {event.vocab_size:,} tokens from"
                     f" {event.path}" + (f" (skipped: {event.skipped})" if event.skipped else "")
                 )
+            case WeightsInitialized():
+                self._weights_initialized(event)
             case SubwordsSampled():
                 self._line(
                     f"subword sampling  {event.tokens:,} tokens, {event.plain_tokens:,} without it"
@@ -160,6 +163,16 @@ class TrainingView:
                     f"{share:.1%} of the {side} tokens are <unk>, which the model cannot tell apart;"
                     " a larger tokenizer.vocab_size or subwords (bpe, unigram) have fewer"
                 )
+
+    def _weights_initialized(self, event: WeightsInitialized) -> None:
+        self._line(
+            f"initial weights   {event.taken:,} of {event.weights:,} from {event.run},"
+            f" step {event.step:,}"
+        )
+        for side, shared, tokens in event.shared_tokens or ():
+            self._line(f"    {shared:,} of {tokens:,} {side} tokens are in its vocabulary")
+        for clause in event.not_taken:
+            self._warning(f"not taken: {clause}")
 
     def _model_ready(self, event: ModelReady) -> None:
         size = f", batches of {event.batch_tokens:,} tokens" if event.batch_tokens else ""

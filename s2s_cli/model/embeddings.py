@@ -44,6 +44,20 @@ def make_embeddings(
     return source, table("target_embedding", sizes.target, tied=settings.tied)
 
 
+def vocabulary_axis(path: str) -> tuple[str, int] | None:
+    """The axis of a weight along which it has an entry for each token, after the side of the tokens;
+    None for a weight that does not depend on a vocabulary."""
+    axes = {
+        "embedding/embeddings": ("target", 0),  # of a vocabulary that both sides share
+        "source_embedding/embeddings": ("source", 0),
+        "target_embedding/embeddings": ("target", 0),
+        "output/kernel": ("target", 1),
+        "output/bias": ("target", 0),
+        "output_bias/kernel": ("target", 1),
+    }
+    return axes.get(path)
+
+
 @dataclass(frozen=True)
 class TiedOutput:
     """The target table, transposed, as the output layer, with or without a bias."""

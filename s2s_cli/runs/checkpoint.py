@@ -82,12 +82,21 @@ def read_weights(folder: Path, shapes: Shapes) -> Arrays:
 def read_inference_weights(folder: Path, shapes: Shapes) -> Arrays:
     """The weights of a checkpoint that are translated with and exported: averaged ones, where the
     training averages them. Raises RunError as `read_weights`."""
-    return _read_arrays(folder, AVERAGED if has_average(folder) else WEIGHTS, shapes)
+    return _read_arrays(folder, _for_inference(folder), shapes)
+
+
+def read_all_inference_weights(folder: Path) -> Arrays:
+    """The same weights, of any shapes; RunError where they are damaged."""
+    return read_inference_weights(folder, _stored_shapes(folder, _for_inference(folder)))
 
 
 def has_average(folder: Path) -> bool:
     """Whether a checkpoint has averaged weights. Raises RunError."""
     return AVERAGED in checksums(folder)
+
+
+def _for_inference(folder: Path) -> str:
+    return AVERAGED if has_average(folder) else WEIGHTS
 
 
 def read_optimizer(folder: Path, shapes: Shapes) -> Arrays:
@@ -164,6 +173,14 @@ def _read_arrays(folder: Path, name: str, shapes: Shapes) -> Arrays:
                     folder, name, f"it does not fit the model: {'; '.join(differences)}"
                 )
             return {key: file.get_tensor(key) for key in shapes}
+    except (OSError, SafetensorError, ValueError) as error:
+        raise unreadable(folder, name, str(error)) from None
+
+
+def _stored_shapes(folder: Path, name: str) -> Shapes:
+    try:
+        with safe_open(folder / name, framework="numpy") as file:
+            return {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
         raise unreadable(folder, name, str(error)) from None
 

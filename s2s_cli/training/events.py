@@ -65,6 +65,23 @@ class VectorsMatched:
 
 
 @dataclass(frozen=True)
+class WeightsInitialized:
+    """The training begins with weights of another run, from its checkpoint of `step`.
+
+    `taken` of the model's `weights` arrays were there in the same shape; `not_taken` says of each
+    other one why, a clause each. `shared_tokens`: for each side how many tokens both vocabularies
+    have, and how many there are; None where the vocabularies are the same.
+    """
+
+    run: str
+    step: int
+    taken: int
+    weights: int
+    not_taken: tuple[str, ...] = ()
+    shared_tokens: tuple[tuple[str, int, int], ...] | None = None
+
+
+@dataclass(frozen=True)
 class SubwordsSampled:
     """The training sentences were cut at random, for the epoch that begins or goes on.
 
@@ -217,6 +234,7 @@ PreparationEvent = (
     | CorporaRead
     | DataReady
     | VectorsMatched
+    | WeightsInitialized
     | SubwordsSampled
     | ModelReady
     | SelectionReset

@@ -40,6 +40,7 @@ from s2s_cli.training.events import (
     PreparationProgress,
     TokenizerLearned,
 )
+from s2s_cli.training.initialization import copy_tokenizers
 
 # Seconds between two reports of progress.
 REPORT_INTERVAL = 0.2
@@ -83,6 +84,9 @@ def _prepare_tokenizers(
 ) -> Generator[PreparationEvent, None, Tokenizers]:
     paths = {side: run.tokenizer_file(side) for side in ("source", "target")}
     type_ = config.tokenizer.type
+    initial = config.training.initialize_from
+    if initial and initial.tokenizer and not all(path.is_file() for path in paths.values()):
+        copy_tokenizers(config, run)
     if config.tokenizer.shared:
         if all(path.is_file() for path in paths.values()):
             return Tokenizers.load(paths["source"], paths["target"], type_)

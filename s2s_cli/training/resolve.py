@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from s2s_cli.config.annotations import is_file_setting
+from s2s_cli.config.explain import explain
 from s2s_cli.config.resolved import (
     CHOSEN,
     flatten,
@@ -16,6 +19,7 @@ from s2s_cli.config.resolved import (
     resolve_config,
 )
 from s2s_cli.config.schema import Config, FileFingerprint, OnResume, Resolved, ResolvedConfig
+from s2s_cli.errors import ConfigError
 from s2s_cli.model.family import family_of
 from s2s_cli.runs.resume import find_changes, require_resumable
 from s2s_cli.runs.run import Run, step_of
@@ -26,6 +30,7 @@ from s2s_cli.text.holdout import held_out_below
 from s2s_cli.text.lines import fingerprint
 from s2s_cli.text.plan import PLAN_VERSION
 from s2s_cli.text.scripts import bleu_tokenizer
+from s2s_cli.training.initialization import InitialRun
 
 PACKAGES = ("tensorflow", "keras", "sentencepiece")
 # What `batch_tokens: auto` chooses from: halved from the largest to the smallest.
@@ -35,8 +40,9 @@ DEPENDS_ON = {
     "training.schedule.decay_steps": "training.schedule.name",
     "decoding.max_source_length": "data.max_length",
 }
-# Word vectors are read once, before the first step, so a run that resumes does not need them.
-ONLY_AT_THE_START = "model.embedding.vectors"
+# Word vectors and weights of another run are read once, before the first step, so a run that
+# resumes does not need them.
+ONLY_AT_THE_START = ("model.embedding.vectors", "training.initialize_from")
 
 
 @dataclass(frozen=True)
@@ -80,14 +86,7 @@ def resolve_for_run(
     what `force` allows.
     """
     if latest is None:
-        versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-        resolved = Resolved(
-            files=list(files),
-            versions=versions,
-            held_out_below=held_out_below(config),
-            plan_version=PLAN_VERSION,
-        )
-        found = resolve_config(config, choose(config), resolved, run.families)
+        found = _resolve_new(config, files, run)
         run.create(found)
         return Resolution(found)
     old = run.config()
@@ -113,6 +112,28 @@ def resolve_for_run(
     if found != old:
         run.write_config(found)
     return Resolution(found, (*(change.text for change in changes), *choices))
+
+
+def _resolve_new(config: Config, files: Sequence[FileFingerprint], run: Run) -> ResolvedConfig:
+    initial = InitialRun.of(config, run)
+    tokenizer = initial.tokenizer_for(config) if initial else config.tokenizer
+    # The text of corpora is normalized as by the tokenizer that the run will have.
+    used = config.model_copy(update={"tokenizer": tokenizer})
+    resolved = Resolved(
+        files=[*files, *([initial.fingerprint] if initial else [])],
+        versions={name: importlib.metadata.version(name) for name in PACKAGES},
+        held_out_below=held_out_below(used),
+        plan_version=PLAN_VERSION,
+    )
+    chosen = choose(used)
+    if tokenizer != config.tokenizer:
+        chosen |= {f"tokenizer.{name}": value for name, value in tokenizer.model_dump().items()}
+    try:
+        return resolve_config(config, chosen, resolved, run.families)
+    except ValidationError as error:
+        values = used.model_dump(mode="json")
+        mistakes = explain(error, type(config), values, {}, f"{run.root}: the resolved config")
+    raise ConfigError("\n".join(mistakes))
 
 
 def choose(config: Config) -> dict[str, Any]:
@@ -147,7 +168,9 @@ def _choose_changed(old: ResolvedConfig, new: Config) -> tuple[dict[str, Any], l
         return all(before.get(key) == after.get(key) for key in keys)
 
     retained = {
-        key: settings[key] for key in CHOSEN if key in old.resolved.requested and is_unchanged(key)
+        key: settings[key]
+        for key in old.resolved.requested
+        if (key in CHOSEN or key.startswith("tokenizer.")) and is_unchanged(key)
     }
     chosen = {**choose(new), **retained}
     differences = [

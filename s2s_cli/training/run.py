@@ -46,7 +46,9 @@ from s2s_cli.training.events import (
     SubwordsSampled,
     TrainingEvent,
     VectorsMatched,
+    WeightsInitialized,
 )
+from s2s_cli.training.initialization import InitialRun
 from s2s_cli.training.preparation import Prepared, prepare
 from s2s_cli.training.recorder import Recorder
 from s2s_cli.training.resolve import fingerprint_files, resolve_for_run
@@ -85,6 +87,7 @@ def train(
             if latest:
                 yield from trainer.resume(latest)
             else:
+                yield from trainer.initialize()
                 yield from trainer.load_vectors()
             yield from trainer.draw_epoch()
             yield trainer.ready(resolution.changes)
@@ -121,6 +124,12 @@ class _Trainer:
             selection_key=selection_key(config, prepared.validation),
         )
         self._stop_requested = stop_requested
+
+    def initialize(self) -> Iterator[WeightsInitialized]:
+        """Takes the weights of another run, if training begins with them."""
+        initial = InitialRun.of(self._config, self._run)
+        if initial is not None:
+            yield initial.load_into(self._seq2seq, self._prepared.tokenizers)
 
     def load_vectors(self) -> Iterator[VectorsMatched]:
         """Reads initial values of the embeddings from files, where there are any."""

@@ -29,6 +29,7 @@ from s2s_cli.training.events import (
     Validated,
     ValidationResult,
     VectorsMatched,
+    WeightsInitialized,
 )
 
 METRICS = {"loss": 2.5, "perplexity": 12.18, "token_accuracy": 0.5, "bleu": 20.0, "chrf": 45.0}
@@ -46,6 +47,11 @@ SHOWN = {
     ),
     VectorsMatched("v.vec", 9, 60, "1 line of another length"): (
         "word vectors      9 of 60 tokens from v.vec (skipped: 1 line of another length)"
+    ),
+    WeightsInitialized("runs/a", 2000, 9, 10, ("x has shape (1), there (2)",), (("source", 7, 8),)): (
+        "initial weights   9 of 10 from runs/a, step 2,000\n"
+        "    7 of 8 source tokens are in its vocabulary\n"
+        "warning: not taken: x has shape (1), there (2)"
     ),
     SubwordsSampled(2500, 2000, 3): (
         "subword sampling  2,500 tokens, 2,000 without it (too long for it: 3 pairs)"

@@ -22,6 +22,7 @@ def test_every_setting_is_documented_and_has_a_default_unless_it_must_be_given()
     assert required - {"ResolvedConfig.data", "ResolvedConfig.model", "Config.model"} == {
         "Config.data",
         "Data.train",
+        "InitializeFrom.run",
         "Initializer.name",
         "ModelSettings.architecture",
         "ResolvedConfig.format",

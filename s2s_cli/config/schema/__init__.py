@@ -32,7 +32,13 @@ from s2s_cli.config.schema.regularization import (
 from s2s_cli.config.schema.run import RUN_FORMAT, FileFingerprint, Resolved
 from s2s_cli.config.schema.section import MisfitError, OnResume, Section
 from s2s_cli.config.schema.tokenizer import Tokenizer
-from s2s_cli.config.schema.training import EarlyStopping, Schedule, SubwordSampling, Training
+from s2s_cli.config.schema.training import (
+    EarlyStopping,
+    InitializeFrom,
+    Schedule,
+    SubwordSampling,
+    Training,
+)
 from s2s_cli.config.schema.transformer import TransformerModel
 
 __all__ = [
@@ -53,6 +59,7 @@ __all__ = [
     "FileFingerprint",
     "Files",
     "FormatName",
+    "InitializeFrom",
     "Initializer",
     "InitializerName",
     "MisfitError",

@@ -29,7 +29,7 @@ class Resolved(Section):
     requested: dict[str, Any] = Field(default_factory=dict)
     """What was configured, by dotted key, where the program chose the value: "auto" or null."""
     files: list[FileFingerprint]
-    """The corpora and word vectors, with a fingerprint of their content."""
+    """The corpora, word vectors and weights to begin with, with a fingerprint of their content."""
     versions: dict[str, str]
     """Versions of the packages that results may depend on."""
     held_out_below: int | None = None

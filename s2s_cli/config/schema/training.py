@@ -15,6 +15,8 @@ from s2s_cli.config.schema.regularization import (
 )
 from s2s_cli.config.schema.section import (
     Count,
+    FileMark,
+    FileName,
     Fraction,
     MisfitError,
     OnResume,
@@ -69,6 +71,23 @@ class SubwordSampling(Section):
         return self.source is not None or self.target is not None
 
 
+class InitializeFrom(Section):
+    """Another run, whose weights a training begins with."""
+
+    run: FileName
+    """Directory of the run."""
+    checkpoint: Count | Literal["best", "latest"] = "best"
+    """Checkpoint of it: best, latest, or the number of a step."""
+    tokenizer: bool = True
+    """Take its tokenizer and the settings of the section `tokenizer` too. false: learn a tokenizer
+    from the new corpora; tokens that both vocabularies have keep their vectors."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_names_the_run(cls, values: Any) -> Any:
+        return {"run": values} if isinstance(values, str) else values
+
+
 class Training(Section):
     """How the weights are trained."""
 
@@ -80,6 +99,9 @@ class Training(Section):
     """Limit: optimizer steps."""
     max_minutes: Annotated[Positive | None, OnResume.SAFE] = None
     """Limit: minutes of training, validations included, over all sessions of the run."""
+    initialize_from: Annotated[InitializeFrom | None, FileMark(), OnResume.NEW_RUN] = None
+    """A run, or {run: RUN, …}, whose weights this training begins with, where path and shape are the
+    same; optimizer, schedule and step begin anew. null: random weights."""
     batch_tokens: Count | Literal["auto"] | None = 4096
     """Padded tokens of the longer side in a batch; null if batch_size is set. auto starts from 4096
     and halves until one step fits in half of the free memory."""
