@@ -152,7 +152,8 @@ class TrainingView:
             self._meter = None
 
     def _data_ready(self, event: DataReady) -> None:
-        self._line(f"training pairs    {_counts(event.train)}")
+        directions = ", both directions counted" if event.is_bidirectional else ""
+        self._line(f"training pairs    {_counts(event.train)}{directions}")
         if event.validation:
             self._line(f"validation pairs  {_counts(event.validation)}")
         else:

@@ -64,6 +64,13 @@ def training_pairs(
                 yield pair
 
 
+def both_directions(pairs: Iterable[Pair]) -> Iterator[Pair]:
+    """Every pair, and after it the same pair with its sides swapped."""
+    for pair in pairs:
+        yield pair
+        yield pair._replace(source=pair.target, target=pair.source)
+
+
 def sentences(pairs: Iterable[Pair], side: str | None = None) -> Iterator[tuple[str, str]]:
     """The sentences of the side `source` or `target`, or of both, as (side, sentence)."""
     for pair in pairs:

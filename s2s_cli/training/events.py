@@ -51,6 +51,8 @@ class DataReady:
     validation: Counts | None
     unknown: tuple[float, float] = (0.0, 0.0)
     """Share of `<unk>` among the tokens of the training pairs, of the source and of the target."""
+    is_bidirectional: bool = False
+    """Whether `train` counts each pair twice, once in each direction."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,13 @@ from typing import Any, TypeVar
 from s2s_cli.config.schema import Data, Files, ResolvedConfig
 from s2s_cli.errors import DataError, RunError
 from s2s_cli.runs.run import Run
-from s2s_cli.text.corpus import sentences, total_bytes, training_pairs, validation_pairs
+from s2s_cli.text.corpus import (
+    both_directions,
+    sentences,
+    total_bytes,
+    training_pairs,
+    validation_pairs,
+)
 from s2s_cli.text.filters import Filters, describe_left_out
 from s2s_cli.text.holdout import held_out, held_out_below
 from s2s_cli.text.lexicon import Lexicon, learn_lexicon
@@ -75,7 +81,12 @@ def prepare(
     if config.data.validation is not None:
         validation = yield from _prepare_store(run, config, tokenizers, "validation", threads)
     lexicon = _prepare_lexicon(run, train, tokenizers, config.training.seed)
-    yield DataReady(train.counts, validation.counts if validation else None, train.unknown_shares())
+    yield DataReady(
+        train.counts,
+        validation.counts if validation else None,
+        train.unknown_shares(),
+        is_bidirectional=config.data.bidirectional,
+    )
     return Prepared(tokenizers, train, validation, lexicon)
 
 
@@ -143,7 +154,8 @@ def _learn_shared(
 
 
 def _training_pairs(config: ResolvedConfig, read: Reading) -> Iterator[Pair]:
-    return training_pairs(config.data, held_out(config), read)
+    pairs = training_pairs(config.data, held_out(config), read)
+    return both_directions(pairs) if config.data.bidirectional else pairs
 
 
 def _prepare_store(
@@ -210,6 +222,8 @@ def store_key(config: ResolvedConfig, tokenizers: Tokenizers, split: str) -> str
         "filters": [data.max_length, data.max_length_ratio, data.drop_identical],
         "tokenizers": [tokenizers.source.fingerprint, tokenizers.target.fingerprint],
     }
+    if split == "train" and data.bidirectional:
+        made_from["bidirectional"] = True
     if config.model.longest_sentence is not None:
         made_from["longest_sentence"] = config.model.longest_sentence
     if data.validation is not None and data.validation.is_held_out:

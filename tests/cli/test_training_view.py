@@ -109,12 +109,15 @@ def test_an_event_is_shown_as_a_line_where_there_is_no_terminal(view, event, cap
 def test_the_data_are_counted_with_what_was_left_out(view, capsys):
     view.show(DataReady(Counts(11, 9, {"too_long": 2}), Counts(3, 3)))
     view.show(DataReady(Counts(9, 9), None))
+    view.show(DataReady(Counts(18, 18), Counts(3, 3), is_bidirectional=True))
     shown = capsys.readouterr().err.splitlines()
     assert shown[0].startswith("training pairs    9 (left out: 2 ")
     assert shown[1:] == [
         "validation pairs  3",
         "training pairs    9",
         "validation pairs  none: the last checkpoint counts as the best",
+        "training pairs    18, both directions counted",
+        "validation pairs  3",
     ]
 
 

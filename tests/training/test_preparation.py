@@ -127,6 +127,23 @@ def test_the_seed_does_not_matter_to_a_training_store_of_all_pairs(tmp_path, set
     assert prepared(Run(tmp_path), settings)[1].train.key == made.train.key
 
 
+def test_every_pair_is_trained_on_in_both_directions_and_no_held_out_one_in_any(tmp_path, settings):
+    settings["tokenizer"]["shared"] = True
+    settings["data"]["validation"] = {"fraction": 0.2}
+    _, one_way = prepared(Run(tmp_path / "one"), settings)
+    settings["data"]["bidirectional"] = True
+    events, both = prepared(Run(tmp_path / "both"), settings)
+    pairs = list(one_way.train.texts())
+    assert list(both.train.texts()) == [
+        text for source, target in pairs for text in ((source, target), (target, source))
+    ]
+    assert list(both.validation.texts()) == list(one_way.validation.texts())
+    held_out = {frozenset(pair) for pair in both.validation.texts()}
+    assert held_out and not held_out & {frozenset(pair) for pair in both.train.texts()}
+    assert events[-1].is_bidirectional and events[-1].train.used == 2 * len(pairs)
+    assert both.train.key != one_way.train.key
+
+
 def test_files_that_moved_make_no_difference_and_mixing_weights_neither(tmp_path, settings):
     _, made = prepared(Run(tmp_path / "run"), settings)
     for side, path in settings["data"]["train"].items():

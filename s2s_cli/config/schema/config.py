@@ -52,6 +52,13 @@ class Config(Section):
                     "needs tokenizer.shared: true (one table, one vocabulary)",
                 )
             )
+        if self.data.bidirectional and not self.tokenizer.shared:
+            misfits.append(
+                (
+                    "data.bidirectional",
+                    "needs tokenizer.shared: true (each side is source and target)",
+                )
+            )
         if self.data.validation is None and self.training.schedule.name == "plateau":
             misfits.append(
                 (

@@ -140,6 +140,10 @@ class Data(Section):
     """The training corpus, or a list of corpora."""
     validation: Validation | None = Validation(fraction=0.05)
     """Held-out pairs on which the model is scored during training; null: no validation."""
+    bidirectional: bool = False
+    """Train on every pair in both directions, as a beginning for a training in one of them
+    (https://arxiv.org/abs/2109.07780). Held-out pairs are left out in both, and validated on from
+    source to target. Needs tokenizer.shared."""
     max_length: Count = 100
     """Largest number of tokens of a side. Longer pairs are counted and left out."""
     max_length_ratio: Positive | None = None
