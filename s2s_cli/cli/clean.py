@@ -72,6 +72,5 @@ def _cleaned_corpora(corpora: list[Corpus], report: Report) -> Iterator[dict[str
     """The values of `data.train` for the corpora of which a pair was kept."""
     for corpus, cleaned in zip(corpora, report.corpora, strict=True):
         if cleaned.kept:
-            mixing = corpus.mixing_weight
-            weight = {} if mixing is None else {"mixing_weight": mixing}
-            yield {"tsv": cleaned.kept_file, **weight}
+            use = corpus.model_dump(include={"mixing_weight", "source_tag"}, exclude_none=True)
+            yield {"tsv": cleaned.kept_file, **use}

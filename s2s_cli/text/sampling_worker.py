@@ -36,8 +36,9 @@ _NICENESS = 10
 class Drawing:
     """What the ids of an epoch are drawn from.
 
-    `strengths` and `models` are by side; a side without a strength is not drawn. A pair of which a
-    side gets more than `longest` tokens keeps its plain ids.
+    `strengths` and `models` are by side; a side without a strength is not drawn. `tags` are the ids
+    that stand before the sources of each corpus, where they have one. A pair of which a side gets
+    more than `longest` tokens keeps its plain ids.
     """
 
     store: str
@@ -47,6 +48,7 @@ class Drawing:
     seed: int
     epoch: int
     longest: int | None = None
+    tags: tuple[int | None, ...] = ()
 
     def dump(self) -> str:
         """As JSON."""
@@ -73,6 +75,9 @@ def draw_chunk(
         side: sample(texts[side], Random(chunk_seed(drawing, side, chunk)))
         for side, sample in samplers.items()
     }
+    for row, corpus in enumerate(store.corpora[start:stop].tolist() if drawing.tags else ()):
+        if drawing.tags[corpus] is not None and "source" in drawn:
+            drawn["source"][row].insert(0, drawing.tags[corpus])
     too_long = [
         row
         for row in range(stop - start)

@@ -167,12 +167,14 @@ def build_store(
     *,
     filters: Filters,
     threads: int,
+    source_tags: Sequence[int | None] = (),
     on_progress: Callable[[int], None] = lambda pairs_done: None,
 ) -> TokenStore:
     """Encodes pairs into `folder`, which is replaced as a whole once all are written.
 
-    Pairs that a filter leaves out are counted. `on_progress(pairs_done)` is called after each
-    chunk; what it raises ends the building.
+    `source_tags` are the ids that are put before the sources of each corpus, if any are. Pairs that a
+    filter leaves out are counted. `on_progress(pairs_done)` is called after each chunk; what it
+    raises ends the building.
     """
     unfinished = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -187,7 +189,12 @@ def build_store(
     def encode(chunk: list[Pair]) -> list[_EncodedPair]:
         sources = tokenizers.source.encode([pair.source for pair in chunk])
         targets = tokenizers.target.encode([pair.target for pair in chunk])
-        return list(zip(chunk, sources, targets, strict=True))
+        tagged = (tag_source(pair.corpus, ids) for pair, ids in zip(chunk, sources, strict=True))
+        return list(zip(chunk, tagged, targets, strict=True))
+
+    def tag_source(corpus: int, ids: list[int]) -> list[int]:
+        tag = source_tags[corpus] if source_tags else None
+        return [tag, *ids] if tag is not None and ids else ids
 
     with _Writer(unfinished, dtypes) as writer:
         for encoded in _map_in_threads(encode, chunks(pairs, CHUNK), threads):

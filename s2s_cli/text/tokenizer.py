@@ -108,6 +108,17 @@ class Tokenizer:
         sentences: list[str] = self._processor.decode(plain, num_threads=1)
         return [after_decoding(s, is_word_level=self._is_word_level) for s in sentences]
 
+    def tag_id(self, tag: str) -> int:
+        """The id of a tag, a token that no text is taken for. Raises DataError if there is none."""
+        found: int = self._processor.piece_to_id(tag)
+        if found < SPECIAL_TOKENS or not self._processor.is_control(found):
+            raise DataError(
+                f"the vocabulary has no token for the tag {tag}, which data.train has as source_tag.",
+                "Take another tag, or learn a vocabulary that has it (with another run's weights:"
+                " training.initialize_from.tokenizer: false).",
+            )
+        return found
+
     def tokens(self) -> list[str]:
         """Every token, by id."""
         return [self._processor.id_to_piece(index) for index in range(self.vocab_size)]
@@ -184,18 +195,20 @@ def learn(
     path: Path,
     *,
     side: str = "source",
+    tags: Sequence[str] = (),
     seed: int,
     threads: int,
     on_progress: Callable[[int], None] = lambda sentences_read: None,
 ) -> Tokenizer:
     """Learns the vocabulary of a side from its sentences, each read once, and writes it to `path`.
 
-    A readable list of tokens and scores is written beside it, with the suffix `.vocab`.
+    A readable list of tokens and scores is written beside it, with the suffix `.vocab`. `tags` become
+    tokens that no text is taken for.
     `on_progress(sentences_read)` is called while sentences are read and once at their end; what
     it raises ends the learning. Raises DataError if the sentences do not support the vocabulary.
     """
     sided = ((side, sentence) for sentence in sentences)
-    model = _train(sided, config, seed, threads, on_progress)
+    model = _train(sided, config, tags, seed, threads, on_progress)
     return _write(model, config, side, path)
 
 
@@ -204,6 +217,7 @@ def learn_shared(
     config: TokenizerConfig,
     paths: Mapping[str, Path],
     *,
+    tags: Sequence[str] = (),
     seed: int,
     threads: int,
     on_progress: Callable[[int], None] = lambda sentences_read: None,
@@ -212,7 +226,7 @@ def learn_shared(
 
     Otherwise as `learn`.
     """
-    model = _train(sentences, config, seed, threads, on_progress)
+    model = _train(sentences, config, tags, seed, threads, on_progress)
     return Tokenizers(*(_write(model, config, side, paths[side]) for side in ("source", "target")))
 
 
@@ -231,6 +245,7 @@ def _write(model: bytes, config: TokenizerConfig, side: str, path: Path) -> Toke
 def _train(
     sentences: Iterable[tuple[str, str]],
     config: TokenizerConfig,
+    tags: Sequence[str],
     seed: int,
     threads: int,
     on_progress: Callable[[int], None],
@@ -257,6 +272,7 @@ def _train(
             unk_id=UNK,
             bos_id=BOS,
             eos_id=EOS,
+            control_symbols=list(tags),
             minloglevel=2,
         )
     except (RuntimeError, OSError) as error:

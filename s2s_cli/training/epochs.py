@@ -18,7 +18,7 @@ from s2s_cli.text.sampling import SAMPLING_VERSION, SampledStore, open_sampled, 
 from s2s_cli.text.sampling_worker import SIDES, Drawing
 from s2s_cli.text.store import TokenStore
 from s2s_cli.training.events import PreparationProgress, SubwordsSampled
-from s2s_cli.training.preparation import REPORT_INTERVAL, Prepared
+from s2s_cli.training.preparation import REPORT_INTERVAL, Prepared, tag_ids
 
 # More processes than this draw the first epoch of a training no sooner than they start.
 MAX_PROCESSES = 8
@@ -38,6 +38,7 @@ class Epochs:
     def __init__(self, run: Run, config: ResolvedConfig, prepared: Prepared, threads: int):
         self._run, self._config, self._plain = run, config, prepared.train
         self._threads = min(threads, MAX_PROCESSES)
+        self._tags = tag_ids(config.data, prepared.tokenizers)
         self._store = prepared.train
         self._closed, self._drawn, self._pool = Event(), 0, ThreadPoolExecutor(1)
         self._next: tuple[int, Future[SampledStore]] | None = None
@@ -103,6 +104,7 @@ class Epochs:
             seed=config.training.seed,
             epoch=epoch,
             longest=config.model.longest_sentence,
+            tags=self._tags,
         )
 
     def _remove_stores(self, keep: tuple[int, ...]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
 
-from s2s_cli.config.schema import Data, Files, ResolvedConfig
+from s2s_cli.config.schema import Corpus, Data, Files, ResolvedConfig
 from s2s_cli.errors import DataError, RunError
 from s2s_cli.runs.run import Run
 from s2s_cli.text.corpus import (
@@ -130,6 +130,7 @@ def _learn_side(
         config.tokenizer,
         path,
         side=side,
+        tags=config.data.source_tags if side == "source" else (),
         seed=config.training.seed,
         threads=threads,
         on_progress=check,
@@ -147,6 +148,7 @@ def _learn_shared(
         sentences(_training_pairs(config, read)),
         config.tokenizer,
         paths,
+        tags=config.data.source_tags,
         seed=config.training.seed,
         threads=threads,
         on_progress=check,
@@ -176,6 +178,7 @@ def _prepare_store(
                 tokenizers,
                 filters=Filters.from_settings(config.data, config.model),
                 threads=threads,
+                source_tags=tag_ids(config.data, tokenizers) if split == "train" else (),
                 on_progress=check,
             )
 
@@ -193,6 +196,14 @@ def _pairs(config: ResolvedConfig, split: str, read: Reading) -> Iterator[Pair]:
     if split == "train":
         return _training_pairs(config, read)
     return validation_pairs(config.data, held_out(config), config.training.seed, read)
+
+
+def tag_ids(data: Data, tokenizers: Tokenizers) -> tuple[int | None, ...]:
+    """The id that is put before the sources of each training corpus, where it has a tag."""
+    if not data.source_tags:
+        return ()
+    tags = (corpus.source_tag for corpus in data.train)
+    return tuple(None if tag is None else tokenizers.source.tag_id(tag) for tag in tags)
 
 
 def _files(data: Data, split: str) -> list[Files]:
@@ -224,6 +235,10 @@ def store_key(config: ResolvedConfig, tokenizers: Tokenizers, split: str) -> str
     }
     if split == "train" and data.bidirectional:
         made_from["bidirectional"] = True
+    if split == "train" and data.source_tags:
+        made_from["source_tags"] = [
+            corpus.source_tag for corpus in files if isinstance(corpus, Corpus)
+        ]
     if config.model.longest_sentence is not None:
         made_from["longest_sentence"] = config.model.longest_sentence
     if data.validation is not None and data.validation.is_held_out:

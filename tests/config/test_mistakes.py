@@ -60,6 +60,8 @@ PAIRS = "data: {train: {tsv: a}}\n"
         ("data: {train: [{tsv: a}, {source: a}]}", "1: data.train.1 needs `path: FILE` or `tsv: FILE`"),
         (PAIRS + "model: {embedding: {shared: true}}\ntokenizer: {shared: false}",
          "2: model.embedding.shared needs tokenizer.shared: true"),
+        ("data: {train: {tsv: a, source_tag: a b}}",
+         "1: data.train.source_tag is 'a b'; it must be one word, such as <BT>"),
         ("data: {train: {tsv: a}, bidirectional: true}\ntokenizer: {shared: false}",
          "1: data.bidirectional needs tokenizer.shared: true"),
         (PAIRS + "training: {subword_sampling: {source: 0.1}}\ntokenizer: {type: word}",

@@ -156,6 +156,16 @@ def test_stored_ids_open_with_what_they_were_drawn_from_and_only_whole(corpus, f
     assert open_sampled(tmp_path / "ids", drawing, plain) is None
 
 
+def test_the_tag_of_a_corpus_stays_before_its_sources(corpus):
+    plain, drawing = corpus
+    (lengths, values), (tagged_lengths, tagged_values) = (
+        draw(with_(drawing, tags=tags), plain).arrays["source"] for tags in ((None,), (9,))
+    )
+    rows = np.split(tagged_values, np.cumsum(tagged_lengths)[:-1])
+    assert np.array_equal(tagged_lengths, lengths + 1) and {row[0] for row in rows} == {9}
+    assert np.array_equal(np.concatenate([row[1:] for row in rows]), values)
+
+
 def test_chunks_and_sides_have_seeds_of_their_own(corpus):
     _, drawing = corpus
     seeds = Counter(

@@ -48,6 +48,15 @@ def test_more_than_256_corpora_are_told_apart(tmp_path, tokenizer):
     assert store.corpora.tolist() == list(range(300))
 
 
+def test_the_tag_of_a_corpus_stands_before_its_sources_and_not_in_their_text(tmp_path, tokenizer):
+    pairs = [Pair("ab", "c", 1.0, 0), Pair("ab", "c", 1.0, 1), Pair("", "c", 1.0, 1)]
+    store = make_store(tmp_path, pairs, tokenizer, source_tags=(None, 9))
+    plain = tokenizer.encode(["ab"])[0]
+    assert [store.source[row].tolist() for row in range(2)] == [plain, [9, *plain]]
+    assert list(store.texts()) == [("ab", "c"), ("ab", "c")]
+    assert store.counts.left_out == {"empty_side": 1}
+
+
 def test_a_store_without_pairs_can_be_opened(tmp_path, tokenizer):
     store = make_store(tmp_path, [Pair("", "x")], tokenizer)
     assert len(store) == 0 and store.counts == Counts(1, 0, {"empty_side": 1})

@@ -218,3 +218,19 @@ def test_any_text_has_tokens_that_are_not_padding_and_decode_to_text(tokenizer, 
     (ids,) = tokenizer.encode([text])
     assert all(0 < i < tokenizer.vocab_size for i in ids)
     assert isinstance(tokenizer.decode([ids])[0], str)
+
+
+@pytest.mark.parametrize("type_", SIZES)
+def test_a_tag_is_a_token_that_no_text_is_taken_for_and_that_is_never_written(tmp_path, type_):
+    config = TokenizerConfig(type=type_, vocab_size=SIZES[type_])
+    tokenizer = learn(
+        SENTENCES, config, tmp_path / "t.model", tags=["<BT>", "<x,y>"], seed=1, threads=1
+    )
+    tag = tokenizer.tag_id("<BT>")
+    assert tokenizer.tokens()[tag] == "<BT>" and tokenizer.tag_id("<x,y>") != tag
+    (ids,) = tokenizer.encode(["<BT> A man"])
+    assert tag not in ids
+    assert tokenizer.decode([[tag, *tokenizer.encode(["A man"])[0]]]) == ["A man"]
+    for missing in ("<none>", "</s>", "A"):
+        with pytest.raises(DataError, match=f"no token for the tag {missing}"):
+            tokenizer.tag_id(missing)

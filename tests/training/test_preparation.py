@@ -144,6 +144,29 @@ def test_every_pair_is_trained_on_in_both_directions_and_no_held_out_one_in_any(
     assert both.train.key != one_way.train.key
 
 
+def test_a_corpus_with_a_tag_has_it_before_each_source(tmp_path, settings):
+    files = settings["data"]["train"]
+    settings["data"]["train"] = [files, {**files, "source_tag": "<BT>"}]
+    found = resolved({**settings, "data": {**settings["data"], "train": files}})
+    both = found.data.model_copy(
+        update={
+            "train": [
+                *found.data.train,
+                found.data.train[0].model_copy(update={"source_tag": "<BT>"}),
+            ]
+        }
+    )
+    preparing = prepare(Run(tmp_path), found.model_copy(update={"data": both}), 1)
+    with pytest.raises(StopIteration) as end:
+        while True:
+            next(preparing)
+    made = end.value.value
+    tag = made.tokenizers.source.tag_id("<BT>")
+    for row in range(240):
+        assert made.train.source[240 + row].tolist() == [tag, *made.train.source[row].tolist()]
+    assert not (made.validation.source.values == tag).any()
+
+
 def test_files_that_moved_make_no_difference_and_mixing_weights_neither(tmp_path, settings):
     _, made = prepared(Run(tmp_path / "run"), settings)
     for side, path in settings["data"]["train"].items():

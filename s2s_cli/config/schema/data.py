@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from s2s_cli.config.schema.section import Count, FileName, MisfitError, OnResume, Positive, Section
 
+SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
+"""The tokens of every vocabulary, by id."""
 FormatName = Literal["tsv", "csv", "jsonl", "tmx", "parquet"]
 
 
@@ -91,10 +93,25 @@ class Corpus(Files):
 
     mixing_weight: Positive | None = None
     """Share of this corpus in an epoch, relative to the other corpora; null: every pair once."""
+    source_tag: Annotated[str | None, OnResume.NEW_RUN] = None
+    """A token such as <BT> that is put before each source of this corpus, so that the model can tell
+    it from the others (https://arxiv.org/abs/1906.06442). No text is ever taken for it."""
 
     @model_validator(mode="after")
     def _one_kind_of_files(self) -> Corpus:
         self._require_one_kind()
+        return self
+
+    @model_validator(mode="after")
+    def _the_tag_is_one_token(self) -> Corpus:
+        tag = self.source_tag
+        if tag is not None and (tag.split() != [tag] or tag in SPECIAL_TOKENS):
+            raise MisfitError(
+                (
+                    "source_tag",
+                    f"is {tag!r}; it must be one word, such as <BT>, and no special token",
+                )
+            )
         return self
 
 
@@ -166,3 +183,8 @@ class Data(Section):
         if len({corpus.mixing_weight is None for corpus in self.train}) > 1:
             raise MisfitError(("train", "needs `mixing_weight` on every corpus or on none"))
         return self
+
+    @property
+    def source_tags(self) -> tuple[str, ...]:
+        """The tags of all corpora, each once."""
+        return tuple(dict.fromkeys(c.source_tag for c in self.train if c.source_tag is not None))
