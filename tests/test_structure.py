@@ -25,6 +25,7 @@ STAGES = [
     ("model",),
     ("decoding",),
     ("evaluation",),
+    ("synthesis",),
     ("training",),
     ("export",),
     ("__init__",),

@@ -16,9 +16,11 @@ import typer
 
 from s2s_cli import __version__
 from s2s_cli.cli import console
+from s2s_cli.cli.backtranslate import backtranslate
 from s2s_cli.cli.check import check
 from s2s_cli.cli.clean import clean
 from s2s_cli.cli.compare import compare
+from s2s_cli.cli.distill import distill
 from s2s_cli.cli.evaluate import evaluate
 from s2s_cli.cli.export import export
 from s2s_cli.cli.init import init
@@ -32,7 +34,7 @@ from s2s_cli.errors import S2SError
 USER_MISTAKE = 1
 
 GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Data": (check, clean),
+    "Data": (check, clean, backtranslate, distill),
     "Model": (init, train),
     "Use": (translate, score, evaluate, compare),
     "Ship": (export,),

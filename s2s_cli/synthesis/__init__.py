@@ -1,0 +1,1 @@
+"""Further training data, made by a trained run."""
