@@ -43,9 +43,9 @@ def make_corpus(
         made = synthesize(task, translator, sentences, force=force, on_done=meter.add)
     left_out = describe_left_out(made.counts)
     console.say(
-        f"{'unchanged' if made.was_there else 'wrote'}  {made.corpus}: {made.counts.written:,} pairs"
+        f"{'unchanged' if made.was_there else 'wrote'} {made.corpus}: {made.counts.written:,} pairs"
         + (f" (left out: {left_out})" if left_out else "")
     )
-    console.say(f"record   {made.record}")
+    console.say(f"what made it: {made.record}")
     console.say("To train on it, add it to data.train, with a weight for each corpus:")
     console.say(f"  {{path: {made.corpus}{entry}, mixing_weight: 1}}", bold=True)

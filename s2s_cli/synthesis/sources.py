@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from s2s_cli.config.schema import FileFingerprint, ResolvedConfig
@@ -12,7 +13,8 @@ from s2s_cli.text.lines import fingerprint, read_lines
 
 def file_sentences(path: str) -> tuple[Iterator[str], list[FileFingerprint]]:
     """The lines of a file, and the file as it is. Raises DataError."""
-    return read_lines(path), [FileFingerprint(key="input", path=path, sha256=fingerprint(path))]
+    file = FileFingerprint(key="input", path=os.path.abspath(path), sha256=fingerprint(path))
+    return read_lines(path), [file]
 
 
 def training_sources(config: ResolvedConfig) -> tuple[Iterator[str], list[FileFingerprint]]:
