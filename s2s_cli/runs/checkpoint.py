@@ -82,12 +82,13 @@ def read_weights(folder: Path, shapes: Shapes) -> Arrays:
 def read_inference_weights(folder: Path, shapes: Shapes) -> Arrays:
     """The weights of a checkpoint that are translated with and exported: averaged ones, where the
     training averages them. Raises RunError as `read_weights`."""
-    return _read_arrays(folder, _for_inference(folder), shapes)
+    return _read_arrays(folder, inference_weights_file(folder).name, shapes)
 
 
 def read_all_inference_weights(folder: Path) -> Arrays:
     """The same weights, of any shapes; RunError where they are damaged."""
-    return read_inference_weights(folder, _stored_shapes(folder, _for_inference(folder)))
+    shapes = _stored_shapes(folder, inference_weights_file(folder).name)
+    return read_inference_weights(folder, shapes)
 
 
 def has_average(folder: Path) -> bool:
@@ -95,8 +96,9 @@ def has_average(folder: Path) -> bool:
     return AVERAGED in checksums(folder)
 
 
-def _for_inference(folder: Path) -> str:
-    return AVERAGED if has_average(folder) else WEIGHTS
+def inference_weights_file(folder: Path) -> Path:
+    """The file of a checkpoint with the weights for inference. Raises RunError."""
+    return folder / (AVERAGED if has_average(folder) else WEIGHTS)
 
 
 def read_optimizer(folder: Path, shapes: Shapes) -> Arrays:

@@ -18,7 +18,11 @@ from s2s_cli.errors import ConfigError
 from s2s_cli.files import write_bytes
 from s2s_cli.model.embeddings import vocabulary_axis
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.runs.checkpoint import WEIGHTS, checksums, read_all_inference_weights
+from s2s_cli.runs.checkpoint import (
+    checksums,
+    inference_weights_file,
+    read_all_inference_weights,
+)
 from s2s_cli.runs.run import Run, step_of
 from s2s_cli.text.tokenizer import Tokenizers
 from s2s_cli.training.events import WeightsInitialized
@@ -61,9 +65,9 @@ class InitialRun:
     @property
     def fingerprint(self) -> FileFingerprint:
         """The weights, as a file that the training reads."""
-        path = str((self.checkpoint / WEIGHTS).resolve())
-        sha256 = checksums(self.checkpoint)[WEIGHTS]
-        return FileFingerprint(key=f"{SETTING}.run", path=path, sha256=sha256)
+        file = inference_weights_file(self.checkpoint)
+        sha256 = checksums(self.checkpoint)[file.name]
+        return FileFingerprint(key=f"{SETTING}.run", path=str(file.resolve()), sha256=sha256)
 
     def tokenizer_for(self, config: Config) -> TokenizerSettings:
         """The section `tokenizer` that a training of `config` has.

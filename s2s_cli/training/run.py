@@ -88,7 +88,6 @@ def train(
                 yield from trainer.resume(latest)
             else:
                 yield from trainer.initialize()
-                yield from trainer.load_vectors()
             yield from trainer.draw_epoch()
             yield trainer.ready(resolution.changes)
             yield from trainer.train()
@@ -125,13 +124,15 @@ class _Trainer:
         )
         self._stop_requested = stop_requested
 
-    def initialize(self) -> Iterator[WeightsInitialized]:
-        """Takes the weights of another run, if training begins with them."""
+    def initialize(self) -> Iterator[WeightsInitialized | VectorsMatched]:
+        """Takes the weights of another run and vectors from files, where training begins with any."""
         initial = InitialRun.of(self._config, self._run)
         if initial is not None:
             yield initial.load_into(self._seq2seq, self._prepared.tokenizers)
+        yield from self._load_vectors()
+        self._begin_averages(self._seq2seq.weights)
 
-    def load_vectors(self) -> Iterator[VectorsMatched]:
+    def _load_vectors(self) -> Iterator[VectorsMatched]:
         """Reads initial values of the embeddings from files, where there are any."""
         layers = self._seq2seq.layers
         tables = layers.source_embedding, layers.target_embedding
@@ -195,10 +196,14 @@ class _Trainer:
 
     def _restore_averages(self, checkpoint: Path) -> None:
         """Puts the moving averages where a checkpoint has them; without any, at the weights."""
-        averages, weights = self._take_step.moving_averages, self._seq2seq.weights
-        if averages and has_average(checkpoint):
+        weights: Mapping[str, Any] = self._seq2seq.weights
+        if self._take_step.moving_averages and has_average(checkpoint):
             weights = read_inference_weights(checkpoint, self._seq2seq.shapes)
-        for path, average in averages.items():
+        self._begin_averages(weights)
+
+    def _begin_averages(self, weights: Mapping[str, Any]) -> None:
+        """Makes the moving averages, where there are any, those of `weights` by path."""
+        for path, average in self._take_step.moving_averages.items():
             average.assign(weights[path])
 
     def draw_epoch(self) -> Iterator[PreparationProgress | SubwordsSampled]:
