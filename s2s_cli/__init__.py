@@ -13,7 +13,7 @@ prints, exits or handles signals.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,35 +26,46 @@ if TYPE_CHECKING:
     from s2s_cli.runs.run import Run
     from s2s_cli.training.events import PreparationEvent, TrainingEvent
 
+    RunLike = str | Path | Run
+
 __version__ = "0.2.0"
 
 __all__ = ["S2SError", "Translation", "Translator", "__version__", "load", "train"]
 
 
 def load(
-    run: str | Path | Run, *, checkpoint: str = "best", threads: int | None = None, **decoding: Any
+    run: RunLike | Sequence[RunLike],
+    *,
+    checkpoint: str = "best",
+    threads: int | None = None,
+    **decoding: Any,
 ) -> Translator:
-    """Loads a trained run.
+    """Loads a trained run, or several with the same vocabularies as an ensemble.
 
-    `checkpoint` is best, latest, or the number of a step; `threads` bounds the processor's
-    threads (None: all; it has no effect where TensorFlow is in use already); all else are
-    settings of the section `decoding`, such as beam_size=5, in place of those of the run.
+    In an ensemble, each token has the mean of its probabilities in all runs, and the settings are
+    those of the first run. `checkpoint` is best, latest, or the number of a step; `threads` bounds
+    the processor's threads (None: all; it has no effect where TensorFlow is in use already); all
+    else are settings of the section `decoding`, such as beam_size=5, in place of those of the run.
     Raises S2SError.
     """
     from s2s_cli import runtime
     from s2s_cli.config.load import override_decoding
+    from s2s_cli.runs.run import Run
 
-    run = _as_run(run)
-    chosen = override_decoding(run.config(), **decoding)
+    given = [run] if isinstance(run, str | Path | Run) else run
+    runs = [_as_run(one) for one in given]
+    if not runs:
+        raise S2SError("load: the list of runs is empty.", "Give at least one run directory.")
+    chosen = override_decoding(runs[0].config(), **decoding)
     runtime.start(threads)
     from s2s_cli.decoding.translator import Translator
 
-    return Translator.from_run(run, checkpoint, chosen)
+    return Translator.from_runs(runs, checkpoint, chosen)
 
 
 def train(
     config: str | Path | Config,
-    run: str | Path | Run | None = None,
+    run: RunLike | None = None,
     *,
     overrides: tuple[str, ...] = (),
     threads: int | None = None,
@@ -91,7 +102,7 @@ def train(
     )
 
 
-def _as_run(run: str | Path | Run) -> Run:
+def _as_run(run: RunLike) -> Run:
     from s2s_cli.runs.run import Run
 
     return run if isinstance(run, Run) else Run(Path(run))

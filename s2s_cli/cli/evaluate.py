@@ -39,6 +39,7 @@ def evaluate(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
+    ensemble: options.Ensemble = None,
     checkpoint: options.Checkpoint = "best",
     threads: options.Threads = None,
     overrides: dict[str, Any] | None = None,
@@ -57,7 +58,7 @@ def evaluate(
 
     if comet is not None and source is None:
         raise missing("option '--source'")
-    (system,) = open_systems([run_or_file], checkpoint, overrides or {})
+    (system,) = open_systems([run_or_file], checkpoint, overrides or {}, ensemble or ())
     test_set = read_test_set([system], source, reference)
     scoring = scoring_of([system], test_set, bleu_tokenizer, lowercase)
     comet_model = Comet(comet) if comet else None
@@ -75,7 +76,13 @@ def evaluate(
     record = None
     if system.run:
         record = record_evaluation(
-            system.run, checkpoint, str(source), test_set, translated, evaluation
+            system.run,
+            checkpoint,
+            str(source),
+            test_set,
+            translated,
+            evaluation,
+            ensemble=system.ensemble,
         )
     if as_json:
         console.print_line(json.dumps({**evaluation.as_json(), "record": record and str(record)}))

@@ -7,7 +7,7 @@ import inspect
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from pydantic.fields import FieldInfo
@@ -15,6 +15,9 @@ from pydantic.fields import FieldInfo
 from s2s_cli.config.annotations import bounds, choices_in, default_text, value_type
 from s2s_cli.config.schema import Section, Training
 from s2s_cli.config.yaml_values import parse_yaml
+
+if TYPE_CHECKING:
+    from s2s_cli.runs.run import Run
 
 Command = Callable[..., None]
 
@@ -25,6 +28,15 @@ ConfigFile = Annotated[
 ]
 RunDirectory = Annotated[
     Path, typer.Argument(metavar="RUN", help="Directory of a trained run, such as runs/NAME.")
+]
+Ensemble = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--ensemble",
+        metavar="RUN",
+        help="Translate with this run too: each token has the mean of its probabilities in all runs,"
+        " which must have the same vocabularies. Repeatable.",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -80,6 +92,18 @@ BleuTokenizer = Annotated[
 Lowercase = Annotated[
     bool, typer.Option("--lowercase", help="Ignore case in BLEU and chrF; TER always does.")
 ]
+
+
+def runs_of(run: Path, ensemble: list[Path] | None, checkpoint: str) -> list[Run]:
+    """The run and those of its ensemble. Raises RunError where one cannot be read or has no such
+    checkpoint, before TensorFlow is started."""
+    from s2s_cli.runs.run import Run
+
+    runs = [Run(path) for path in (run, *(ensemble or ()))]
+    for one in runs:
+        one.config()
+        one.find_checkpoint(checkpoint)
+    return runs
 
 
 def thread_count(threads: int | None) -> int:

@@ -27,6 +27,8 @@ class System:
     run: Run | None = None
     checkpoint: str = "best"
     decoding: Decoding | None = None
+    ensemble: tuple[Run, ...] = ()
+    """The runs that translate together with `run`."""
     file: TranslatedFile | None = None
 
     def translate(self, test_set: EvaluationSet) -> Translated:
@@ -38,19 +40,26 @@ class System:
         from s2s_cli.decoding.translator import Translator
 
         assert self.run is not None and test_set.sources is not None
-        translator = Translator.from_run(self.run, self.checkpoint, self.decoding)
+        runs = [self.run, *self.ensemble]
+        translator = Translator.from_runs(runs, self.checkpoint, self.decoding)
         with console.Meter(f"translating with {self.name}", len(test_set), "line") as meter:
             return translate_all(translator, test_set.sources, meter.add)
 
 
 def open_systems(
-    names: Sequence[str], checkpoint: str, overrides: Mapping[str, Any]
+    names: Sequence[str],
+    checkpoint: str,
+    overrides: Mapping[str, Any],
+    ensemble: Sequence[Path] = (),
 ) -> list[System]:
-    """The runs and files of these names. Raises S2SError for what is neither, and for options of a
-    search where there is no run."""
-    systems = [_open(name, checkpoint, overrides) for name in names]
+    """The runs and files of these names; each run translates together with those of `ensemble`.
+
+    Raises S2SError for what is neither, and for options of a search where there is no run.
+    """
+    systems = [_open(name, checkpoint, overrides, ensemble) for name in names]
     given = [options.option_name(name) for name in overrides]
     given += ["--checkpoint"] if checkpoint != "best" else []
+    given += ["--ensemble"] if ensemble else []
     if given and not any(system.run for system in systems):
         raise ConfigError(
             f"{given[0]} is for runs, and {' and '.join(names)}"
@@ -60,16 +69,16 @@ def open_systems(
     return systems
 
 
-def _open(name: str, checkpoint: str, overrides: Mapping[str, Any]) -> System:
+def _open(
+    name: str, checkpoint: str, overrides: Mapping[str, Any], ensemble: Sequence[Path]
+) -> System:
     from s2s_cli.config.load import override_decoding
     from s2s_cli.evaluation.inputs import read_translations
-    from s2s_cli.runs.run import Run
 
     if Path(name).is_dir():
-        run = Run(Path(name))
+        run, *others = options.runs_of(Path(name), list(ensemble), checkpoint)
         decoding = override_decoding(run.config(), **{**overrides, "n_best": 1})
-        run.find_checkpoint(checkpoint)
-        return System(name, run, checkpoint, decoding)
+        return System(name, run, checkpoint, decoding, tuple(others))
     if name != "-" and not Path(name).exists():
         raise ConfigError(
             f"{name}: there is no such run and no such file.",

@@ -59,6 +59,7 @@ def translate(
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write a JSON object a line.")] = False,
+    ensemble: options.Ensemble = None,
     checkpoint: options.Checkpoint = "best",
     threads: options.Threads = None,
     overrides: dict[str, Any] | None = None,
@@ -66,7 +67,6 @@ def translate(
     """Translate sentences, a file, or stdin: one line out for every line in."""
     from s2s_cli.cli.output import require_folder
     from s2s_cli.config.load import override_decoding
-    from s2s_cli.runs.run import Run
 
     if text and input_file is not None:
         raise ConfigError(
@@ -78,9 +78,8 @@ def translate(
             "replace puts U+FFFD where the input is not UTF-8; strict stops there.",
         )
     require_folder(output_file)
-    directory = Run(run)
-    decoding = override_decoding(directory.config(), **(overrides or {}))
-    directory.find_checkpoint(checkpoint)
+    runs = options.runs_of(run, ensemble, checkpoint)
+    decoding = override_decoding(runs[0].config(), **(overrides or {}))
     start_tensorflow(threads)
     from s2s_cli.cli.arrivals import arrived_chunks
     from s2s_cli.cli.output import InputWarnings, Layout, line_count, read_sentences
@@ -88,7 +87,7 @@ def translate(
     from s2s_cli.files import output
     from s2s_cli.text.chunks import chunks
 
-    translator = Translator.from_run(directory, checkpoint, decoding)
+    translator = Translator.from_runs(runs, checkpoint, decoding)
     layout = Layout(
         scores=scores, alignments=alignments, n_best=decoding.n_best > 1, as_json=as_json
     )

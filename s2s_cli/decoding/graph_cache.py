@@ -14,7 +14,7 @@ import importlib.util
 import itertools
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -168,8 +168,8 @@ def _node(tensor: str) -> str:
     return tensor.lstrip("^").partition(":")[0]
 
 
-def cache_path(made_from: Any, family_module: str) -> Path:
-    """The file of a graph that is made from `made_from`, a JSON value, by a family's code.
+def cache_path(made_from: Any, family_modules: Iterable[str]) -> Path:
+    """The file of a graph that is made from `made_from`, a JSON value, by the code of families.
 
     Its name follows from all that the graph depends on, the machine and the versions included.
     """
@@ -178,7 +178,7 @@ def cache_path(made_from: Any, family_module: str) -> Path:
         sorted(processor_flags()),
         [device.device_type for device in tf.config.list_physical_devices()],
         [version(name) for name in ("tensorflow", "keras")],
-        _code_checksum(family_module),
+        [_code_checksum(module) for module in sorted(set(family_modules))],
     ]
     key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()
     return platformdirs.user_cache_path("s2s", appauthor=False) / f"{key[:32]}.search"

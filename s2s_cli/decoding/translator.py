@@ -17,6 +17,7 @@ from s2s_cli.decoding.model_search import ModelSearch, SearchFunction
 from s2s_cli.decoding.search import Hypotheses
 from s2s_cli.decoding.top_k import BLOCK
 from s2s_cli.decoding.translation import Hypothesis, Translation
+from s2s_cli.errors import RunError
 from s2s_cli.model.family import VocabSizes, family_of
 from s2s_cli.runs.checkpoint import checksums, read_inference_weights, require_size
 from s2s_cli.runs.run import Run
@@ -69,23 +70,36 @@ class Translator:
 
         Raises RunError where the run, its checkpoint or its tokenizers cannot be read.
         """
-        config = run.config()
-        decoding = resolve_decoding(decoding or config.decoding, config)
-        folder = run.find_checkpoint(checkpoint)
-        tokenizers = load_tokenizers(run, config, folder)
+        return cls.from_runs([run], checkpoint, decoding)
+
+    @classmethod
+    def from_runs(
+        cls, runs: Sequence[Run], checkpoint: str = "best", decoding: Decoding | None = None
+    ) -> Translator:
+        """The translator of an ensemble: each token has the mean of its probabilities in all runs.
+
+        `decoding`, where it is None, and the lexicon are those of the first run. Sources and
+        translations are no longer than every model allows. Raises RunError where a run cannot be
+        read, or has other tokenizers than the first.
+        """
+        configs = [run.config() for run in runs]
+        decoding = resolve_decoding(decoding or configs[0].decoding, configs)
+        folders = [run.find_checkpoint(checkpoint) for run in runs]
+        tokenizers = _common_tokenizers(runs, configs, folders)
         sizes = VocabSizes(*tokenizers.vocab_sizes)
-        family = family_of(config.model)
-        require_size(folder, family.parameter_count(config.model, sizes))
+        for config, folder in zip(configs, folders, strict=True):
+            require_size(folder, family_of(config.model).parameter_count(config.model, sizes))
         lexicon = None
         if decoding.shortlist:
-            lexicon = Lexicon.load(run.lexicon_file, sizes.source, sizes.target)
-        search = ModelSearch(config.model, sizes, decoding)
+            lexicon = Lexicon.load(runs[0].lexicon_file, sizes.source, sizes.target)
+        search = ModelSearch(tuple(config.model for config in configs), sizes, decoding)
+        weights = map(read_inference_weights, folders, search.shapes)
         return cls(
-            search.bind(read_inference_weights(folder, search.shapes)),
+            search.bind(*weights),
             tokenizers,
             decoding,
             lexicon,
-            has_attention=family.has_attention(config.model),
+            has_attention=search.has_attention,
         )
 
     @classmethod
@@ -102,7 +116,7 @@ class Translator:
             tokenizers,
             search.decoding,
             lexicon,
-            has_attention=family_of(search.settings).has_attention(search.settings),
+            has_attention=search.has_attention,
         )
 
     def translate(
@@ -238,14 +252,15 @@ class Translator:
         return results
 
 
-def resolve_decoding(decoding: Decoding, config: ResolvedConfig) -> Decoding:
+def resolve_decoding(decoding: Decoding, configs: Sequence[ResolvedConfig]) -> Decoding:
     """The decoding section with its precision resolved, and with a source length that is set and
-    that the model has positions for."""
+    that every model has positions for."""
+    longest = decoding.max_source_length
     return decoding.model_copy(
         update={
             "precision": resolve_decoding_precision(decoding.precision),
-            "max_source_length": config.model.bounded_source(
-                decoding.max_source_length or config.data.max_length
+            "max_source_length": min(
+                config.model.bounded_source(longest or config.data.max_length) for config in configs
             ),
         }
     )
@@ -256,6 +271,28 @@ def load_tokenizers(run: Run, config: ResolvedConfig, checkpoint: Path) -> Token
     sums = checksums(checkpoint)
     source, target = (run.tokenizer_file(side) for side in ("source", "target"))
     return Tokenizers.load(source, target, config.tokenizer.type, lambda path: sums.get(path.name))
+
+
+def _common_tokenizers(
+    runs: Sequence[Run], configs: Sequence[ResolvedConfig], checkpoints: Sequence[Path]
+) -> Tokenizers:
+    """The tokenizers that all runs have. Raises RunError where one has others than the first."""
+    first, *others = map(load_tokenizers, runs, configs, checkpoints)
+    for run, other in zip(runs[1:], others, strict=True):
+        differing = [
+            side
+            for side in ("source", "target")
+            if not getattr(first, side).is_equal_to(getattr(other, side))
+        ]
+        if differing:
+            raise RunError(
+                f"{runs[0].root} and {run.root} have different {' and '.join(differing)}"
+                " vocabularies; the runs of an ensemble must have the same ones.",
+                "A vocabulary follows from the training pairs, from the section `tokenizer`, and, for"
+                " type unigram, from --threads; which pairs data.validation holds out follows from"
+                " training.seed.",
+            )
+    return first
 
 
 def _padded_candidates(candidates: Any, allowed: Any) -> list[Any]:

@@ -82,19 +82,27 @@ def record_evaluation(
     test_set: EvaluationSet,
     translated: Translated,
     evaluation: Evaluation,
+    *,
+    ensemble: Sequence[Run] = (),
 ) -> Path:
     """Writes what a run translated and how it scored into the run; returns the file.
 
-    It is named after `source`, the file of sources. Raises OSError.
+    It is named after `source`, the file of sources. `ensemble` are the runs that translated
+    together with this one. Raises OSError.
     """
     assert test_set.sources is not None and translated.decoding is not None
-    path = run.translations(f"evaluation-{_slug(source)}")
+    path = run.translations(f"{'ensemble' if ensemble else 'evaluation'}-{_slug(source)}")
     step = step_of(run.find_checkpoint(checkpoint))
     references = zip(*test_set.references, strict=True)
     write_record(
         path,
         TranslationRecord(
-            "evaluation", step, translated.decoding, evaluation.scores, evaluation.tables()
+            "evaluation",
+            step,
+            translated.decoding,
+            evaluation.scores,
+            evaluation.tables(),
+            ensemble,
         ),
         zip(test_set.sources, references, translated.found, strict=True),
     )

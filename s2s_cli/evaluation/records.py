@@ -3,7 +3,8 @@
 The first line describes the record:
 
     {"record": 1, "kind": "validation" or "evaluation", "step": 500,
-     "decoding": {…settings…}, "scores": [{"name", "value", "signature"}, …]}
+     "decoding": {…settings…}, "scores": [{"name", "value", "signature"}, …],
+     "ensemble": [directories of the runs that translated together with this one]}
 
 An evaluation also has `interval`, [low, high], in each score, and the tables of `breakdown.py`:
 `by_length` and `by_frequency`. Each further line is a sentence:
@@ -29,6 +30,7 @@ from s2s_cli.decoding.translation import Translation
 from s2s_cli.errors import RunError
 from s2s_cli.evaluation.metrics import Score
 from s2s_cli.files import write_text
+from s2s_cli.runs.run import Run
 from s2s_cli.text.lines import one_line
 
 RECORD_FORMAT = 1
@@ -45,6 +47,7 @@ class TranslationRecord:
     decoding: Decoding
     scores: Sequence[Score]
     tables: Mapping[str, Any] = field(default_factory=dict)
+    ensemble: Sequence[Run] = ()
 
 
 def write_record(
@@ -60,6 +63,7 @@ def write_record(
         "decoding": record.decoding.model_dump(mode="json"),
         "scores": [score.as_json() for score in record.scores],
         **record.tables,
+        "ensemble": [str(run.root) for run in record.ensemble],
     }
     lines = [head, *(_line(*sentence) for sentence in sentences)]
     write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))

@@ -51,7 +51,7 @@ def export(
     try:
         beside.mkdir(parents=True)
         left_out = module.write(beside, seq2seq, run, config)
-        search = ModelSearch(config.model, sizes, decoding)
+        search = ModelSearch((config.model,), sizes, decoding)
         translator = Translator.from_weights(search, seq2seq.weights, tokenizers)
         sources = [ids for ids in tokenizers.source.encode(samples) if ids]
         proof = prove(beside, export_format, module.RUNNER, seq2seq, translator, sources)

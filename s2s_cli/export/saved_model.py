@@ -38,7 +38,7 @@ def write(folder: Path, seq2seq: Seq2Seq, run: Run, config: ResolvedConfig) -> s
     of the best hypothesis that the decoding section of the config finds.
     """
     layers = seq2seq.layers.for_inference()
-    search = make_search(config.model, layers, config.decoding, compact=False)
+    search = make_search([config.model], [layers], config.decoding, compact=False)
 
     limit = config.model.position_limit
 

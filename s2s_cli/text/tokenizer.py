@@ -48,6 +48,7 @@ class Tokenizer:
         self.vocab_size: int = self._processor.get_piece_size()
         self.fingerprint: str = hashlib.sha256(type.encode() + b"\n" + model).hexdigest()
         """Identifies the vocabulary and how text is cut by it."""
+        self._model = model
 
     @classmethod
     def load(cls, path: Path, type: str, sha256: str | None = None) -> Tokenizer:
@@ -74,6 +75,19 @@ class Tokenizer:
         of = self._processor
         ids = (of.pad_id(), of.unk_id(), of.bos_id(), of.eos_id())
         return ids == (PAD, UNK, BOS, EOS) and self.vocab_size > SPECIAL_TOKENS
+
+    def is_equal_to(self, other: Tokenizer) -> bool:
+        """Whether both have the same tokens and cut every text alike.
+
+        Equal tokenizers have different fingerprints where another number of threads learned them.
+        """
+        return self._without_threads() == other._without_threads()
+
+    def _without_threads(self) -> tuple[bool, bytes]:
+        """All of the tokenizer but the number of threads that learned it."""
+        proto = sentencepiece_model_pb2.ModelProto.FromString(self._model)
+        proto.trainer_spec.ClearField("num_threads")
+        return self._is_word_level, proto.SerializeToString(deterministic=True)
 
     def encode(self, sentences: Sequence[str], threads: int = 1) -> list[list[int]]:
         """Ids of each sentence, without `<s>` and `</s>`."""

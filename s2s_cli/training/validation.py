@@ -46,7 +46,7 @@ class Validation:
         self._run, self._config, self._weights = run, config, weights
         self._prepared, self._store, self._stop_requested = prepared, store, stop_requested
         sizes = VocabSizes(*prepared.tokenizers.vocab_sizes)
-        self._search = ModelSearch(config.model, sizes, config.decoding)
+        self._search = ModelSearch((config.model,), sizes, config.decoding)
         self._loss = ValidationLoss(seq2seq)
         self._plan = plan_in_order(
             store.source.lengths, store.target.lengths, batch_size=config.decoding.batch_size

@@ -54,7 +54,7 @@ def translations_by_layers(run, precision="float32", **changes) -> list:
     cached = translator(run, precision=precision, **changes)
     decoding = cached.decoding
     cached.search_function = compile_search(
-        make_search(settings, seq2seq.layers.for_inference(), decoding), decoding
+        make_search([settings], [seq2seq.layers.for_inference()], decoding), decoding
     )
     return outcome(cached.n_best(SENTENCES))
 
