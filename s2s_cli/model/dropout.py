@@ -74,22 +74,33 @@ class DropoutDraws:
         """Other draws for the same rows, for the next forward pass of the step."""
         return replace(self, forward_pass=self.forward_pass + 1)
 
+    def uniform_scalar(self, name: str) -> Tensor:
+        """A number for the whole step, () float32 in [0, 1): the same for all rows of the batch."""
+        drawn = self._generate(name, tf.zeros([], tf.int64), [1])[0]
+        # 24 bits, which float32 holds exactly.
+        return tf.cast(tf.bitwise.right_shift(drawn, tf.constant(8, tf.uint32)), tf.float32) / 2**24
+
     def _draw(self, name: str, shape: Tensor) -> Tensor:
         """A draw of 16 bits for each value of a tensor of this shape, (B, values of a row) uint16."""
         rows, values = shape[0], tf.reduce_prod(shape[1:])
         counts = -(-values // DRAWS_PER_COUNT)
-        digest = hashlib.blake2b(f"{self.seed}\t{name}".encode(), digest_size=8).digest()
+        first = self.first_row * tf.cast(counts, tf.int64)
+        drawn = self._generate(name, first, tf.stack([rows, counts * DRAWS_PER_COUNT // 2]))
+        bits = tf.reshape(tf.bitcast(drawn, tf.uint16), [rows, counts * DRAWS_PER_COUNT])
+        return bits[:, :values]
+
+    def _generate(self, name: str, first: Tensor, shape: Tensor) -> Tensor:
+        """Random bits, uint32, from the count `first` of the generator of (seed, name, step and
+        forward pass) on."""
         step = self.step + self.forward_pass * FORWARD_PASS
-        counter = tf.stack([self.first_row * tf.cast(counts, tf.int64), step])
-        drawn = tf.raw_ops.StatelessRandomUniformFullIntV2(
-            shape=tf.stack([rows, counts * DRAWS_PER_COUNT // 2]),
+        digest = hashlib.blake2b(f"{self.seed}\t{name}".encode(), digest_size=8).digest()
+        return tf.raw_ops.StatelessRandomUniformFullIntV2(
+            shape=shape,
             key=tf.constant([int.from_bytes(digest, "big")], tf.uint64),
-            counter=tf.cast(counter, tf.uint64),
+            counter=tf.cast(tf.stack([first, step]), tf.uint64),
             alg=PHILOX,
             dtype=tf.uint32,
         )
-        bits = tf.reshape(tf.bitcast(drawn, tf.uint16), [rows, counts * DRAWS_PER_COUNT])
-        return bits[:, :values]
 
 
 def dropout_function(layer: Any, draws: DropoutDraws | None) -> Callable[[Tensor], Tensor]:

@@ -1,6 +1,7 @@
 """The Transformer against its formulas, written out in NumPy, and the limits of learned positions."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from model_cases import (
 from s2s_cli.config.load import override_decoding
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.export.export import export
+from s2s_cli.model.dropout import DropoutDraws
 from s2s_cli.model.layer_factory import LayerFactory
 from s2s_cli.model.normalization import layer_norm
 from s2s_cli.model.transformer.layers import Sinusoids
@@ -38,8 +40,9 @@ ACTIVATIONS = {
 class PlainTransformer:
     """The forward pass for one sentence without padding, in float64, from weights by path."""
 
-    def __init__(self, settings, weights):
-        self.settings = settings
+    def __init__(self, settings, weights, taken=None):
+        """With `taken`, all layers that are not among these are left out."""
+        self.settings, self.taken = settings, taken
         self.weights = {path: np.float64(w.numpy()) for path, w in weights.items()}
 
     def dense(self, name, x):
@@ -84,10 +87,13 @@ class PlainTransformer:
         angles = np.arange(len(ids))[:, None] / 10_000 ** (np.arange(half) / half)
         return vectors + np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
 
+    def names(self, side):
+        names = [f"{side}_{index}" for index in range(getattr(self.settings, side).layers)]
+        return [name for name in names if self.taken is None or name in self.taken]
+
     def logits(self, source_ids, target_in_ids):
         memory = self.embedded("source", source_ids)
-        for index in range(self.settings.encoder.layers):
-            name = f"encoder_{index}"
+        for name in self.names("encoder"):
             memory = self.sublayer(
                 f"{name}_attention",
                 memory,
@@ -101,8 +107,7 @@ class PlainTransformer:
         is_pre = self.settings.normalization == "pre"
         memory = self.norm("encoder", memory) if is_pre else memory
         x = self.embedded("target", target_in_ids)
-        for index in range(self.settings.decoder.layers):
-            name = f"decoder_{index}"
+        for name in self.names("decoder"):
             x = self.sublayer(
                 f"{name}_attention",
                 x,
@@ -191,6 +196,48 @@ def test_the_layer_norm_of_training_has_the_values_and_gradients_of_keras():
         found.append([outputs, *tape.gradient(loss, variables)])
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+# Layer drop.
+
+
+def step_with_layer_drop(seq2seq, step):
+    """The logits of a step of training, and the names of the layers whose weights get a gradient."""
+    weights = seq2seq.training_model.trainable_variables
+    draws = DropoutDraws(1, tf.constant(step, tf.int64), tf.constant(0, tf.int64))
+    with tf.GradientTape() as tape:
+        layers = seq2seq.layers.for_training(draws)
+        encoded = layers.encode(tf.constant(SOURCE))
+        cache = layers.initial_cache(encoded)
+        decoded = layers.decode(tf.constant(TARGET_IN), cache, encoded.constants)
+        logits = layers.project(decoded.hidden)
+        loss = tf.reduce_sum(logits * tf.range(13, dtype=tf.float32))
+    gradients = tape.gradient(loss, [weight.value for weight in weights])
+    moved = {
+        "_".join(weight.path.split("_")[:2])
+        for weight, gradient in zip(weights, gradients, strict=True)
+        if re.match(r"(en|de)coder_\d", weight.path)
+        and "memory" not in weight.path
+        and gradient is not None
+        and np.abs(gradient).max() > 0
+    }
+    return logits.numpy(), moved
+
+
+@pytest.mark.parametrize("normalization", ["pre", "post"])
+def test_a_step_computes_the_model_of_the_layers_that_it_takes_and_moves_no_others(normalization):
+    settings = model_settings(
+        architecture="transformer", normalization=normalization, dropout=0.0, layer_drop=0.25
+    )
+    seq2seq, seen = randomised(make_model(settings)), []
+    for step in range(1, 13):
+        logits, moved = step_with_layer_drop(seq2seq, step)
+        seen.append(moved)
+        plain = PlainTransformer(settings, seq2seq.weights, taken=moved)
+        for row, (source, target) in enumerate(zip(SOURCE, TARGET_IN, strict=True)):
+            expected = plain.logits(source[: np.count_nonzero(source)], target)
+            np.testing.assert_allclose(logits[row], expected, atol=2e-5)
+    assert 0.6 < np.mean([len(moved & {"decoder_0", "decoder_1"}) / 2 for moved in seen]) < 0.9
 
 
 # Learned positions.

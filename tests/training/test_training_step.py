@@ -25,6 +25,7 @@ DROPOUTS = [
     },
     {"architecture": "transformer", "dropout": 0.5},
     {"architecture": "transformer", "attention_dropout": 0.5, "activation_dropout": 0.3},
+    {"architecture": "transformer", "dropout": 0.3, "layer_drop": 0.5},
 ]
 
 

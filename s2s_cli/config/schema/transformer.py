@@ -85,6 +85,10 @@ class TransformerModel(ModelSettings):
     activation_dropout: Annotated[Fraction, OnResume.FORCE] = 0.0
     """Share of the hidden units of feed-forward networks that are set to zero in training."""
 
+    layer_drop: Annotated[Fraction, OnResume.FORCE] = 0.0
+    """Probability with which a step of training skips a layer of the encoder or the decoder, all of
+    its sublayers and for all sentences (LayerDrop, https://arxiv.org/abs/1909.11556)."""
+
     @property
     def position_limit(self) -> int | None:
         """How many positions either side may have, `</s>` counted; None: any number."""

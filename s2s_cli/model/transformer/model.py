@@ -28,8 +28,6 @@ from s2s_cli.model.family import (
 from s2s_cli.model.layer_factory import LayerFactory
 from s2s_cli.model.transformer import inference, training
 from s2s_cli.model.transformer.layers import (
-    DecoderLayer,
-    EncoderLayer,
     Sinusoids,
     make_decoder_layer,
     make_encoder_layer,
@@ -53,11 +51,11 @@ class TransformerLayers:
     target_positions: Function
     source_dropout: Function
     target_dropout: Function
-    encoder: tuple[EncoderLayer, ...]
+    encoder: tuple[Function, ...]
     encoder_norm: Function | None
     memory_projections: Function
     """memory (B,S,D) → keys and values of each decoder layer, in turn, (B,A,S,D/A)."""
-    decoder: tuple[DecoderLayer, ...]
+    decoder: tuple[Function, ...]
     decoder_norm: Function | None
     output: Function
 
@@ -120,7 +118,10 @@ class TransformerLayers:
 
     def for_training(self, draws: DropoutDraws | None) -> TransformerLayers:
         """The layers of a training step; see `s2s_cli.model.transformer.training`."""
-        return training.training_layers(self.with_dropout(draws))
+        layers = training.training_layers(self.with_dropout(draws))
+        if draws is None or self.settings.layer_drop == 0:
+            return layers
+        return training.with_layer_drop(layers, draws)
 
     def with_dropout(self, draws: DropoutDraws | None) -> TransformerLayers:
         """These layers with dropout as drawn, or without dropout for None."""

@@ -7,6 +7,7 @@ Shapes: B sentences, T positions, N = B × T, D model size, A attention heads.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -18,6 +19,7 @@ from s2s_cli.model.quantization import with_positions
 from s2s_cli.model.transformer.layers import Projections, join_heads, replaced, softmax
 
 if TYPE_CHECKING:
+    from s2s_cli.model.dropout import DropoutDraws
     from s2s_cli.model.transformer.model import TransformerLayers
 
 Tensor = Any
@@ -44,6 +46,56 @@ def training_layers(layers: TransformerLayers) -> TransformerLayers:
         return None
 
     return replaced(layers, replace_one)
+
+
+def with_layer_drop(layers: TransformerLayers, draws: DropoutDraws) -> TransformerLayers:
+    """The same layers, but each of encoder and decoder is skipped in some steps: LayerDrop
+    (https://arxiv.org/abs/1909.11556).
+
+    A layer that is skipped, for all rows alike, takes no time and has no gradient.
+    """
+    rate = layers.settings.layer_drop
+
+    def is_skipped(name: str) -> Tensor:
+        return draws.uniform_scalar(f"{name}_layer_drop") < rate
+
+    encoder = (
+        _skipped_encoder_layer(layer, is_skipped(f"encoder_{index}"))
+        for index, layer in enumerate(layers.encoder)
+    )
+    decoder = (
+        _skipped_decoder_layer(layer, is_skipped(f"decoder_{index}"))
+        for index, layer in enumerate(layers.decoder)
+    )
+    return replace(layers, encoder=tuple(encoder), decoder=tuple(decoder))
+
+
+def _skipped_encoder_layer(layer: Function, is_skipped: Tensor) -> Function:
+    def run(inputs: Tensor, mask: Tensor) -> Tensor:
+        # Layers may return bfloat16, but what is skipped is a sum in float32.
+        return tf.cond(
+            is_skipped, lambda: inputs, lambda: tf.cast(layer(inputs, mask), inputs.dtype)
+        )
+
+    return run
+
+
+def _skipped_decoder_layer(layer: Function, is_skipped: Tensor) -> Function:
+    def run(
+        inputs: Tensor, cache: Any, mask: Tensor, memory: Any, memory_mask: Tensor, beam_size: int
+    ) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
+        def skip() -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
+            rows, heads, sources = tf.unstack(tf.shape(memory[0])[:3])
+            no_attention = tf.zeros([rows, heads, tf.shape(inputs)[1], sources])
+            return inputs, tuple(cache), no_attention
+
+        def take() -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
+            outputs, after, weights = layer(inputs, cache, mask, memory, memory_mask, beam_size)
+            return tf.cast(outputs, inputs.dtype), after, weights
+
+        return tf.cond(is_skipped, skip, take)  # type: ignore[no-any-return]
+
+    return run
 
 
 def split_projected(projected: Tensor, count: int, heads: int) -> list[Tensor]:
