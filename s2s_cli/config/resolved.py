@@ -20,6 +20,8 @@ CHOSEN = (
     "training.precision",
     "training.batch_tokens",
     "training.bleu_tokenizer",
+    "training.schedule.name",
+    "training.schedule.warmup_steps",
     "training.schedule.decay_steps",
     "decoding.precision",
     "decoding.max_source_length",

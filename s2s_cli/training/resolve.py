@@ -35,8 +35,11 @@ from s2s_cli.training.initialization import InitialRun
 PACKAGES = ("tensorflow", "keras", "sentencepiece")
 # What `batch_tokens: auto` chooses from: halved from the largest to the smallest.
 MAX_BATCH_TOKENS, MIN_BATCH_TOKENS = 4096, 256
+# What recipes for small corpora take; the first paper took 4,000 steps for larger models.
+MAX_WARMUP_STEPS = 2000
 # Another setting on which the choice for a setting depends.
 DEPENDS_ON = {
+    "training.schedule.warmup_steps": "training.schedule.name",
     "training.schedule.decay_steps": "training.schedule.name",
     "decoding.max_source_length": "data.max_length",
 }
@@ -90,7 +93,8 @@ def resolve_for_run(
         run.create(found)
         return Resolution(found)
     old = run.config()
-    changes = find_changes(old, config, files)
+    same = _same_schedule(old, config)
+    changes = [one for one in find_changes(old, config, files) if one.key not in same]
     require_resumable(run.root, changes, force=force)
     forced = [
         f"step {step_of(latest)}: {change.text}"
@@ -146,15 +150,39 @@ def choose(config: Config) -> dict[str, Any]:
         chosen["training.bleu_tokenizer"] = bleu_tokenizer(targets)
     if training.batch_tokens == "auto":
         chosen["training.batch_tokens"] = fitting_batch_tokens(config, available_memory())
-    if training.schedule.name == "cosine":
-        chosen["training.schedule.decay_steps"] = (
-            training.schedule.decay_steps or training.max_steps
-        )
+    chosen.update(_choose_schedule(config))
     chosen["decoding.precision"] = resolve_decoding_precision(config.decoding.precision)
     chosen["decoding.max_source_length"] = config.model.bounded_source(
         config.decoding.max_source_length or config.data.max_length
     )
     return chosen
+
+
+def _choose_schedule(config: Config) -> dict[str, Any]:
+    """A value for the settings of the schedule, by dotted key."""
+    schedule, max_steps = config.training.schedule, config.training.max_steps
+    name = config.model.default_schedule if schedule.name == "auto" else schedule.name
+    chosen: dict[str, Any] = {"name": name, "warmup_steps": schedule.warmup_steps}
+    if schedule.warmup_steps is None:
+        chosen["warmup_steps"] = default_warmup(max_steps) if name == "inverse_sqrt" else 0
+    if name == "cosine":
+        chosen["decay_steps"] = schedule.decay_steps or max_steps
+    return {f"training.schedule.{key}": value for key, value in chosen.items()}
+
+
+def _same_schedule(old: ResolvedConfig, new: Config) -> set[str]:
+    """The settings of the schedule for which `auto` or null now chooses what the run has."""
+    before, after = flatten(old.model_dump(mode="json")), requested_settings(new)
+    return {
+        key
+        for key, value in _choose_schedule(new).items()
+        if before[key] == value and after[key] in ("auto", None)
+    }
+
+
+def default_warmup(max_steps: int | None) -> int:
+    """MAX_WARMUP_STEPS, or an eighth of a short training, so that most of it has the full rate."""
+    return min(MAX_WARMUP_STEPS, max(1, (max_steps or MAX_WARMUP_STEPS * 8) // 8))
 
 
 def _choose_changed(old: ResolvedConfig, new: Config) -> tuple[dict[str, Any], list[str]]:

@@ -16,6 +16,7 @@ def learning_rate(training: Training, step: int, plateau_scale: float = 1.0) -> 
     """
     schedule, peak = training.schedule, training.optimizer.learning_rate
     warmup = schedule.warmup_steps
+    assert schedule.name != "auto" and warmup is not None, "a resolved config says which schedule"
     if step < warmup:
         return peak * step / warmup
     if schedule.name == "inverse_sqrt":
@@ -48,6 +49,7 @@ def estimated_steps(training: Training, store: TokenStore) -> int | None:
 def warnings_about(training: Training, store: TokenStore) -> tuple[str, ...]:
     """Sentences about a schedule that does not fit the length of the training."""
     steps, warmup = estimated_steps(training, store), training.schedule.warmup_steps
+    assert warmup is not None
     if steps is None or warmup < steps:
         return ()
     return (

@@ -1,6 +1,7 @@
 """What is true of any config: it is loaded or refused with a place, and can be written and read."""
 
 import yaml
+from conftest import CONSTANT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -49,7 +50,7 @@ def test_a_changed_config_loads_or_says_where_it_is_wrong(tmp_path_factory, plac
     # As the config of a run, it is the same and says what was configured.
     chosen = {"training.precision": "float32", "training.batch_tokens": 512}
     chosen |= {"decoding.precision": "float32", "decoding.max_source_length": 30}
-    chosen |= {"training.bleu_tokenizer": "13a"}
+    chosen |= {"training.bleu_tokenizer": "13a", **CONSTANT}
     if config.training.batch_tokens is None:
         del chosen["training.batch_tokens"]
     resolved = resolve_config(config, chosen, Resolved(files=[], versions={}, plan_version=2))

@@ -71,6 +71,7 @@ def test_ten_epochs_are_trained_where_no_limit_is_set(tmp_path, settings):
 
 @pytest.fixture
 def resolved(tmp_path, settings):
+    settings["training"]["schedule"] = {"name": "constant", "warmup_steps": 0}
     config = load_config(write_config(tmp_path / "c.yaml", settings))
     return resolved_config_type().model_validate(
         {
@@ -113,8 +114,10 @@ def test_a_run_of_another_format_is_refused_with_one_sentence(tmp_path, resolved
 
 def test_no_value_in_the_config_of_a_run_is_auto(tmp_path, resolved):
     path = tmp_path / "config.yaml"
-    path.write_text(dump_config(resolved).replace("precision: float32", "precision: auto"))
+    text = dump_config(resolved).replace("precision: float32", "precision: auto")
+    path.write_text(text.replace("name: constant", "name: auto"))
     with pytest.raises(ConfigError) as caught:
         load_resolved(path)
     assert "training.precision is auto in a run." in caught.value.message
     assert "decoding.precision is auto in a run." in caught.value.message
+    assert "training.schedule.name is auto in a run." in caught.value.message

@@ -78,6 +78,9 @@ PAIRS = "data: {train: {tsv: a}}\n"
          "data: {train: {tsv: a}, validation: null}", "stands here a second time"),
         ("data: {train: {tsv: a}, validation: null}\ntraining: {schedule: {name: plateau}}",
          "2: training.schedule.name is plateau, which needs a validation loss; set data.validation."),
+        (PAIRS + "training: {schedule: {warmup_steps: 0}}\nmodel: {architecture: transformer}",
+         "2: training.schedule.warmup_steps must be at least 1 for inverse_sqrt, which"
+         " training.schedule.name: auto chooses for transformer"),
         ("data: {train: [{tsv: a, mixing_weight: 1}, {tsv: b}]}", "1: data.train needs `mixing_weight`"),
         ("data: {train: []}", "1: data.train is an empty list"),
         (PAIRS + "tokenizer: {lowercase: true, normalization: identity}",

@@ -119,7 +119,9 @@ def main() -> None:
 
 def _write_config(run: Run) -> None:
     path = scratch() / "config.yaml"
-    path.write_text("data: {train: {tsv: /x.tsv}}\n")
+    path.write_text(
+        "data: {train: {tsv: /x.tsv}}\ntraining: {schedule: {name: constant, warmup_steps: 0}}\n"
+    )
     resolved = Resolved(files=[], versions={}, plan_version=2)
     chosen = {"training.precision": "float32", "decoding.max_source_length": 100}
     run.write_config(resolve_config(load_config(path), chosen, resolved))

@@ -1,7 +1,7 @@
 """Which changes of a config a run can resume with, and how they are reported."""
 
 import pytest
-from conftest import write_config
+from conftest import CONSTANT, write_config
 
 from s2s_cli.config.load import load_config
 from s2s_cli.config.resolved import resolve_config
@@ -20,7 +20,8 @@ def changes(settings, tmp_path):
     def find(*overrides: str, **content: str) -> list:
         files = [FileFingerprint(key=key, path="/x", sha256=sha) for key, sha in CONTENT.items()]
         resolved = Resolved(files=files, versions={}, plan_version=2)
-        old = resolve_config(load_config(path), {"decoding.max_source_length": 100}, resolved)
+        chosen = {**CONSTANT, "decoding.max_source_length": 100}
+        old = resolve_config(load_config(path), chosen, resolved)
         new = {**CONTENT, **{key.replace("__", "."): sha for key, sha in content.items()}}
         now = [FileFingerprint(key=key, path="/y", sha256=sha) for key, sha in new.items()]
         return find_changes(old, load_config(path, overrides), now)

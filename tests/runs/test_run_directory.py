@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import yaml
-from conftest import tiny_settings, train_in_process, write_config
+from conftest import CONSTANT, tiny_settings, train_in_process, write_config
 
 from s2s_cli.config.load import load_config
 from s2s_cli.config.resolved import requested_settings, resolve_config
@@ -19,7 +19,7 @@ def make_resolved(settings, tmp_path, **chosen):
     config = load_config(write_config(tmp_path / "c.yaml", settings))
     files = [{"key": "data.train.0.source", "path": "/a", "sha256": "0"}]
     resolved = Resolved(files=files, versions={"keras": "3"}, plan_version=2)
-    return config, resolve_config(config, chosen, resolved)
+    return config, resolve_config(config, {**CONSTANT, **chosen}, resolved)
 
 
 @pytest.fixture
@@ -44,6 +44,7 @@ def test_the_config_of_a_run_is_read_back_as_it_was_written(tmp_path, settings):
         tmp_path,
         **{
             "training.precision": "bfloat16",
+            "training.schedule.name": "cosine",
             "training.schedule.decay_steps": 12,
             "decoding.precision": "float32",
             "decoding.max_source_length": 100,
@@ -57,6 +58,7 @@ def test_the_config_of_a_run_is_read_back_as_it_was_written(tmp_path, settings):
     assert written["resolved"] == {
         "requested": {
             "training.precision": "auto",
+            "training.schedule.warmup_steps": None,
             "training.schedule.decay_steps": None,
             "decoding.max_source_length": None,
         },
@@ -81,7 +83,11 @@ def test_a_trained_run_names_the_files_and_versions_that_it_was_trained_with(tra
         "data.validation.target",
     ]
     assert config.resolved.versions["keras"] == keras.__version__
-    assert config.resolved.requested == {"decoding.max_source_length": None}
+    assert config.resolved.requested == {
+        "training.schedule.name": "auto",
+        "training.schedule.warmup_steps": None,
+        "decoding.max_source_length": None,
+    }
     assert config.decoding.max_source_length == config.data.max_length == 100
 
 

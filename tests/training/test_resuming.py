@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import train_in_process, write_config
+from conftest import MODELS, train_in_process, write_config
 from light_training import (
     default_metrics,
     of_kind,
@@ -338,6 +338,26 @@ def test_what_depends_on_a_forced_setting_is_chosen_again_and_reported(train, tm
     settings["training"]["schedule"] = {"name": "constant"}
     train("training.max_steps=9", force=True)
     assert Run(tmp_path / "run").config().training.schedule.decay_steps is None
+
+
+def test_a_longer_training_keeps_the_warm_up_that_was_chosen_for_it(train, tmp_path, settings):
+    settings["model"] = {"architecture": "transformer", **MODELS["transformer"]}
+    settings["training"]["max_steps"] = 8
+    train()
+    assert changes_of(train("training.max_steps=80", stop_after=1)) == (
+        "training.max_steps: 8 → 80",
+    )
+    schedule = Run(tmp_path / "run").config().training.schedule
+    assert (schedule.name, schedule.warmup_steps) == ("inverse_sqrt", 1)
+
+
+def test_auto_in_place_of_the_schedule_that_it_chooses_is_no_change(train, tmp_path, settings):
+    """So were the defaults written out in the config of a run of version 0.2.0."""
+    settings["training"]["schedule"] = {"name": "constant", "warmup_steps": 0}
+    train(stop_after=5)
+    del settings["training"]["schedule"]
+    assert changes_of(train(stop_after=1)) == changes_of(train()) == ()
+    assert Run(tmp_path / "run").config().training.schedule.name == "constant"
 
 
 @pytest.fixture

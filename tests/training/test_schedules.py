@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from s2s_cli.config.schema import Training
+from s2s_cli.config.schema.config import config_type
+from s2s_cli.training.resolve import choose
 from s2s_cli.training.schedules import learning_rate, warnings_about
 
 
@@ -59,6 +61,35 @@ def test_the_length_of_a_training_limited_by_time_alone_is_not_known():
     ],
 )
 def test_the_rate_of_each_schedule(schedule, expected):
-    training = Training(schedule=schedule, optimizer={"learning_rate": 1.0})
+    training = Training(schedule={"warmup_steps": 0, **schedule}, optimizer={"learning_rate": 1.0})
     for step, rate in expected.items():
         assert learning_rate(training, step, plateau_scale=0.25) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "schedule", "max_steps", "expected"),
+    [
+        ("lstm", {}, None, ("constant", 0)),
+        ("lstm", {"warmup_steps": 30}, None, ("constant", 30)),
+        ("transformer", {}, None, ("inverse_sqrt", 2000)),
+        ("transformer", {}, 100_000, ("inverse_sqrt", 2000)),
+        ("transformer", {}, 8000, ("inverse_sqrt", 1000)),
+        ("transformer", {}, 3, ("inverse_sqrt", 1)),
+        ("transformer", {"warmup_steps": 30}, None, ("inverse_sqrt", 30)),
+        ("transformer", {"name": "constant"}, None, ("constant", 0)),
+        ("lstm", {"name": "inverse_sqrt"}, 800, ("inverse_sqrt", 100)),
+        ("transformer", {"name": "plateau"}, None, ("plateau", 0)),
+    ],
+)
+def test_auto_chooses_the_schedule_of_the_architecture(architecture, schedule, max_steps, expected):
+    """And what a config says is left as it is."""
+    config = config_type().model_validate(
+        {
+            "data": {"train": [{"tsv": "a.tsv"}], "validation": {"tsv": "b.tsv"}},
+            "model": {"architecture": architecture},
+            "training": {"schedule": schedule, "max_steps": max_steps, "bleu_tokenizer": "13a"},
+        }
+    )
+    chosen = choose(config)
+    found = tuple(chosen[f"training.schedule.{name}"] for name in ("name", "warmup_steps"))
+    assert found == expected

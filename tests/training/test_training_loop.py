@@ -36,6 +36,11 @@ class Scripted:
     def __init__(
         self, is_finite=lambda step, rate: True, losses=None, stop=lambda step: False, **settings
     ):
+        settings["schedule"] = {
+            "name": "constant",
+            "warmup_steps": 0,
+            **settings.get("schedule", {}),
+        }
         self.training = Training(**{"max_steps": 12, "checkpoint_steps": 4, **settings})
         self.state, self.saved = TrainingState(), {}
         self.rates: dict[int, list[float]] = {}

@@ -74,6 +74,16 @@ class Config(Section):
                     " a sentence",
                 )
             )
+        schedule = self.training.schedule
+        has_no_warmup = schedule.name == "auto" and schedule.warmup_steps == 0
+        if has_no_warmup and self.model.default_schedule == "inverse_sqrt":
+            misfits.append(
+                (
+                    "training.schedule.warmup_steps",
+                    "must be at least 1 for inverse_sqrt, which training.schedule.name: auto chooses"
+                    f" for {self.model.architecture}",
+                )
+            )
         too_long = self.model.beyond_positions(self.decoding.max_source_length)
         if too_long is not None:
             misfits.append(("decoding.max_source_length", too_long))
@@ -96,9 +106,12 @@ class ResolvedConfig(Config):
             "training.precision": self.training.precision,
             "training.batch_tokens": self.training.batch_tokens,
             "training.bleu_tokenizer": self.training.bleu_tokenizer,
+            "training.schedule.name": self.training.schedule.name,
             "decoding.precision": self.decoding.precision,
         }
         misfits = [(key, "is auto in a run") for key, value in values.items() if value == "auto"]
+        if self.training.schedule.warmup_steps is None:
+            misfits.append(("training.schedule.warmup_steps", "is null in a run"))
         if misfits:
             raise MisfitError(*misfits)
         return self

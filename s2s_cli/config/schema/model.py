@@ -71,6 +71,8 @@ class ModelSettings(Section):
 
     family: ClassVar[str]
     """Dotted name of the module that implements the family."""
+    default_schedule: ClassVar[Literal["constant", "inverse_sqrt"]] = "constant"
+    """What `training.schedule.name: auto` chooses."""
 
     architecture: str
     """Kind of model. The other settings of this section depend on it."""

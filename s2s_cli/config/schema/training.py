@@ -31,10 +31,12 @@ Strength = Annotated[float, Field(gt=0.0, le=1.0)]
 class Schedule(Section):
     """How the learning rate changes over time."""
 
-    name: Literal["constant", "inverse_sqrt", "cosine", "plateau"] = "constant"
-    """How the learning rate changes after the warm-up."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
-    """Steps over which the learning rate rises from 0 to its peak."""
+    name: Literal["auto", "constant", "inverse_sqrt", "cosine", "plateau"] = "auto"
+    """How the learning rate changes after the warm-up. auto is inverse_sqrt for Transformers, which
+    need a warm-up and then a falling rate, and constant for recurrent models."""
+    warmup_steps: Annotated[int, Field(ge=0)] | None = None
+    """Steps over which the learning rate rises from 0 to its peak; null: for inverse_sqrt 2000, or an
+    eighth of training.max_steps if that is less; for all others 0."""
     decay_steps: Count | None = None
     """cosine: the step at which the learning rate reaches its minimum; null: training.max_steps."""
     minimum: Fraction = 0.0

@@ -50,6 +50,7 @@ class TransformerModel(ModelSettings):
     """A Transformer (https://arxiv.org/abs/1706.03762)."""
 
     family: ClassVar[str] = "s2s_cli.model.transformer"
+    default_schedule: ClassVar[Literal["constant", "inverse_sqrt"]] = "inverse_sqrt"
 
     architecture: Literal["transformer"] = "transformer"
     """Kind of model."""
