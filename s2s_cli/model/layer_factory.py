@@ -23,6 +23,8 @@ class LayerFactory:
 
     policy: Any
     seed: int | None
+    kernel_gain: float = 1.0
+    """What the initial kernels of dense layers are multiplied by, but where an initializer is named."""
 
     @classmethod
     def for_training(cls, precision: str, seed: int) -> LayerFactory:
@@ -54,14 +56,15 @@ class LayerFactory:
         *,
         activation: str | None = None,
         use_bias: bool = True,
-        initializer: str = "glorot_uniform",
+        initializer: str | None = None,
     ) -> layers.Dense:
         """A dense layer: kernel by Glorot and Bengio's uniform rule if not said otherwise, bias 0."""
+        glorot = keras.initializers.VarianceScaling(self.kernel_gain**2, "fan_avg", "uniform")
         return layers.Dense(
             units,
             activation=activation,
             use_bias=use_bias,
-            kernel_initializer=self.initializer(initializer, f"{name}/kernel"),
+            kernel_initializer=self.initializer(initializer or glorot, f"{name}/kernel"),
             dtype=self.policy,
             name=name,
         )

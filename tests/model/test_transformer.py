@@ -198,6 +198,62 @@ def test_the_layer_norm_of_training_has_the_values_and_gradients_of_keras():
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+# Initial values.
+
+
+def test_depth_scaled_kernels_are_uniform_within_a_bound_that_falls_with_the_depth():
+    settings = model_settings(
+        architecture="transformer", initialization="depth_scaled", embedding__size=24
+    )
+    for path, weight in make_model(settings).weights.items():
+        place = re.match(r"(?:en|de)coder_(\d)_.*kernel", path)
+        if place:
+            bound = math.sqrt(6 / sum(weight.shape)) / math.sqrt(int(place[1]) + 1)
+            values = weight.numpy()
+            assert 0.95 * bound < np.abs(values).max() <= bound, path
+            assert values.std() == pytest.approx(bound / math.sqrt(3), rel=0.1), path
+    default, scaled = (
+        make_model(model_settings(architecture="transformer", initialization=name)).weights
+        for name in ("default", "depth_scaled")
+    )
+    for path in ("source_embedding/embeddings", "output/kernel", "encoder_0_attention_keys/kernel"):
+        np.testing.assert_array_equal(default[path], scaled[path])
+
+
+def gradient_norms(settings) -> list[float]:
+    """The norm of the gradient of each decoder layer, the lowest first, before any training."""
+    seq2seq = make_model(settings)
+    weights = seq2seq.training_model.trainable_variables
+    with tf.GradientTape() as tape:
+        logits = seq2seq.training_model({"source_ids": SOURCE, "target_in_ids": TARGET_IN})
+        loss = tf.reduce_sum(tf.nn.log_softmax(logits)[:, :, 7])
+    gradients = tape.gradient(loss, [weight.value for weight in weights])
+    squares = np.zeros(settings.decoder.layers)
+    for weight, gradient in zip(weights, gradients, strict=True):
+        place = re.match(r"decoder_(\d+)_.*kernel", weight.path)
+        if place:
+            squares[int(place[1])] += np.sum(np.square(gradient))
+    return np.sqrt(squares).tolist()
+
+
+@pytest.mark.slow
+def test_gradients_reach_the_lowest_of_twelve_post_normalised_layers_with_depth_scaled_values():
+    """As in figure 1 of https://arxiv.org/abs/1908.11365."""
+    ratios = {}
+    for name in ("default", "depth_scaled"):
+        settings = model_settings(
+            architecture="transformer",
+            normalization="post",
+            initialization=name,
+            embedding__size=24,
+            feed_forward=48,
+            decoder__layers=12,
+        )
+        norms = gradient_norms(settings)
+        ratios[name] = norms[0] / norms[-1]
+    assert ratios["default"] < 0.05 and 0.5 < ratios["depth_scaled"] < 5
+
+
 # Layer drop.
 
 

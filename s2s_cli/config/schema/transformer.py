@@ -66,6 +66,10 @@ class TransformerModel(ModelSettings):
     """What is normalised: pre, the input of each sublayer, which depends less on the warm-up
     (https://arxiv.org/abs/2002.04745); post, the sum of its input and output, as in the first
     paper."""
+    initialization: Literal["default", "depth_scaled"] = "default"
+    """Initial kernels of the layers: default, uniform by the rule of Glorot and Bengio; depth_scaled,
+    those of layer l divided by the square root of l (https://arxiv.org/abs/1908.11365), with which
+    post-normalised models of more than some six layers train."""
     layer_norm_epsilon: Positive = 1e-5
     """What layer normalisation adds to the variance."""
     heads: Count = 4

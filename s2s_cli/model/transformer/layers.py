@@ -227,7 +227,7 @@ def make_encoder_layer(
     settings: TransformerModel, index: int, factory: LayerFactory
 ) -> EncoderLayer:
     """The encoder layer with this number."""
-    name = f"encoder_{index}"
+    name, factory = f"encoder_{index}", _at_depth(settings, index, factory)
     return EncoderLayer(
         attention=_make_self_attention(settings, f"{name}_attention", factory),
         attention_residual=_make_residual(settings, f"{name}_attention", factory),
@@ -240,7 +240,7 @@ def make_decoder_layer(
     settings: TransformerModel, index: int, factory: LayerFactory
 ) -> DecoderLayer:
     """The decoder layer with this number, without the layers that `make_memory_projections` makes."""
-    name = f"decoder_{index}"
+    name, factory = f"decoder_{index}", _at_depth(settings, index, factory)
     return DecoderLayer(
         attention=_make_self_attention(settings, f"{name}_attention", factory),
         attention_residual=_make_residual(settings, f"{name}_attention", factory),
@@ -253,12 +253,31 @@ def make_decoder_layer(
 
 def make_memory_projections(settings: TransformerModel, factory: LayerFactory) -> Projections:
     """Makes the dense layers that give each decoder layer its keys and values of the memory."""
-    names = tuple(
-        f"decoder_{index}_memory_{kind}"
+    made = [
+        _make_projections(
+            settings,
+            (f"decoder_{index}_memory_keys", f"decoder_{index}_memory_values"),
+            _at_depth(settings, index, factory),
+        )
         for index in range(settings.decoder.layers)
-        for kind in ("keys", "values")
+    ]
+    return Projections(
+        tuple(layer for one in made for layer in one.layers),
+        settings.heads,
+        tuple(scale for one in made for scale in one.scales),
     )
-    return _make_projections(settings, names, factory)
+
+
+def _at_depth(settings: TransformerModel, index: int, factory: LayerFactory) -> LayerFactory:
+    """The factory of the layers with this number.
+
+    With `depth_scaled`, the bounds of their initial kernels are divided by sqrt(number + 1): the
+    deeper a layer, the less its sublayers add to what the residual connections carry
+    (https://arxiv.org/abs/1908.11365, section 4, with alpha = 1).
+    """
+    if settings.initialization == "default":
+        return factory
+    return replace(factory, kernel_gain=1 / math.sqrt(index + 1))
 
 
 def _make_projections(
