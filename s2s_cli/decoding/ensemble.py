@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,9 +13,9 @@ from s2s_cli.decoding.search import Step, StepOutput
 def ensemble_step(steps: Sequence[Step]) -> Step:
     """The step of models with one target vocabulary, whose probabilities are averaged.
 
-    Its cache and constants are tuples with a part for each model. Its scores are the logarithms
-    of the mean of the models' probabilities, and its attention is the mean over the models that
-    give attention. Where there is one model, its scores and its attention stay as they are.
+    Its cache and constants are tuples with a part for each model. The softmax of its scores is the
+    mean of the models' probabilities, and its attention is the mean over the models that give
+    attention. Where there is one model, its scores and its attention stay as they are.
     """
 
     def step(
@@ -27,7 +26,7 @@ def ensemble_step(steps: Sequence[Step]) -> Step:
             for one, own_cache, own_constants in zip(steps, cache, constants, strict=True)
         ]
         return StepOutput(
-            _log_mean([output.scores for output in found]),
+            _joint_logits([output.scores for output in found]),
             tuple(output.cache for output in found),
             _mean([output.attention for output in found if output.attention is not None]),
             found[0].ids,
@@ -36,13 +35,18 @@ def ensemble_step(steps: Sequence[Step]) -> Step:
     return step
 
 
-def _log_mean(logits: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Logits (M,V) of each model → the logarithm of their mean softmax, (M,V)."""
+def _joint_logits(logits: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Logits (M,V) of each model → logits whose softmax is the mean of theirs, (M,V)."""
     if len(logits) == 1:
         return logits[0]
-    logs = [tf.nn.log_softmax(one) for one in logits]
-    # Of logarithms, as the softmax of improbable tokens is 0.
-    return tf.reduce_logsumexp(tf.stack(logs), axis=0) - math.log(len(logs))
+    total = tf.add_n([tf.nn.softmax(one) for one in logits])
+
+    def of_logarithms() -> tf.Tensor:
+        return tf.reduce_logsumexp(tf.stack([tf.nn.log_softmax(one) for one in logits]), axis=0)
+
+    # The softmax of a very improbable token is 0. With logarithms it has a score all the same, but
+    # they take three times as long.
+    return tf.cond(tf.reduce_min(total) > 0, lambda: tf.math.log(total), of_logarithms)
 
 
 def _mean(tensors: Sequence[tf.Tensor]) -> tf.Tensor | None:

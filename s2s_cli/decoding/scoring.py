@@ -91,7 +91,7 @@ class Scorer:
         Raises RunError where the run, its checkpoint or its tokenizers cannot be read.
         """
         config = run.config()
-        decoding = resolve_decoding(config.decoding, config)
+        decoding = resolve_decoding(config.decoding, [config])
         folder = run.find_checkpoint(checkpoint)
         tokenizers = load_tokenizers(run, config, folder)
         sizes = VocabSizes(*tokenizers.vocab_sizes)

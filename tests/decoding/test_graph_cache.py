@@ -142,10 +142,13 @@ def test_what_a_graph_depends_on_has_a_file_of_its_own(trained, cached, cache, m
     graph, run = SearchGraph.load(cached[0]), Run(trained)
     monkeypatch.setattr(SearchGraph, "trace", staticmethod(lambda *given: graph))
 
-    def cached_files(model=None, target_tokens=20, **changes) -> int:
-        model = run.config().model.model_copy(update=model or {})
+    shapes = {path.removeprefix("0/"): shape for path, shape in graph.shapes.items()}
+
+    def cached_files(model=None, target_tokens=20, others=(), **changes) -> int:
+        models = tuple(run.config().model.model_copy(update=one or {}) for one in (model, *others))
         decoding = run.config().decoding.model_copy(update=changes)
-        assert ModelSearch(model, VocabSizes(15, target_tokens), decoding).shapes == graph.shapes
+        search = ModelSearch(models, VocabSizes(15, target_tokens), decoding)
+        assert search.shapes == [shapes, *({} for _ in others)]
         return len(list(cache.glob("*.search")))
 
     assert cached_files() == 1
@@ -157,10 +160,13 @@ def test_what_a_graph_depends_on_has_a_file_of_its_own(trained, cached, cache, m
     assert cached_files(max_length=7) == 5
     assert cached_files(target_tokens=21) == 6
     assert cached_files({"architecture": "gru"}) == 7
+    assert cached_files(others=[None]) == 8
+    assert cached_files(others=[{"architecture": "gru"}]) == 9
+    assert cached_files({"architecture": "gru"}, others=[None]) == 10
     monkeypatch.setattr(graph_cache, "processor_flags", lambda: frozenset({"another"}))
-    assert cached_files() == 8
+    assert cached_files() == 11
     monkeypatch.setattr(graph_cache, "_code_checksum", lambda family: "another version")
-    assert cached_files() == 9
+    assert cached_files() == 12
 
 
 # Damage.
@@ -193,7 +199,7 @@ def test_a_damaged_file_is_not_loaded(path, damage):
 
 def test_a_search_with_a_changed_header_is_traced_and_cached_again(trained, path, expected, traced):
     whole = path.read_bytes()
-    changed = re.sub(rb'("output/kernel": \[)(\d+)', rb"\g<1>99", whole)
+    changed = re.sub(rb'("0/output/kernel": \[)(\d+)', rb"\g<1>99", whole)
     assert changed != whole
     path.write_bytes(changed)
     assert translations(trained) == expected and len(traced) == 1
