@@ -27,14 +27,18 @@ def join_parts(
 
 
 def _join(parts: Sequence[Translation], length_penalty: float) -> Translation:
-    """Parts one after the other; the score is that of their summed log probability."""
+    """Parts one after the other; the score is that of their summed log probability, and what else the
+    scores of the parts hold."""
     log_probability = sum(part.log_probability for part in parts)
     length = sum(part.length for part in parts)
+    penalties = sum(
+        part.score - part.log_probability / max(1, part.length) ** length_penalty for part in parts
+    )
     before = [(0, 0), *((len(part.source_tokens), len(part.tokens)) for part in parts)]
     shifts = accumulate(before, lambda a, b: (a[0] + b[0], a[1] + b[1]))
     return Translation(
         text=join_texts(part.text for part in parts),
-        score=log_probability / max(1, length) ** length_penalty,
+        score=log_probability / max(1, length) ** length_penalty + penalties,
         log_probability=log_probability,
         length=length,
         source_tokens=tuple(token for part in parts for token in part.source_tokens),
@@ -46,4 +50,6 @@ def _join(parts: Sequence[Translation], length_penalty: float) -> Translation:
             for i, j in part.alignment
         ),
         is_long=True,
+        replaced=sum(part.replaced for part in parts),
+        missing_terms=tuple(dict.fromkeys(term for part in parts for term in part.missing_terms)),
     )

@@ -1,4 +1,4 @@
-"""Greedy and beam search over an opaque step function, as one graph loop.
+"""Greedy, beam and sampled search over an opaque step function, as one graph loop.
 
 Shapes: B sentences, K hypotheses of each (the beam; 1 is greedy search), N = B × K rows, M of
 them active, L target and S source positions, V tokens. The rows of a sentence stand together.
@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from s2s_cli.decoding.choosers import Beam, Greedy, Scores, normalise
+from s2s_cli.decoding.choosers import Beam, Choice, Greedy, Scores, normalise
+from s2s_cli.decoding.constraints import Forbidden
+from s2s_cli.decoding.features import Features, Given, History
+from s2s_cli.decoding.sampling import Sample, Sampling, uniform_draws
 from s2s_cli.text.tokenizer import BOS, EOS, PAD
 
 # The loop continues without the finished sentences as soon as they are this share of all.
@@ -39,7 +42,7 @@ class Hypotheses(NamedTuple):
     """The hypotheses of each sentence, best first.
 
     ids (B,K,L) int32: with `</s>` where it was reached, 0 after it; score (B,K) float32:
-    log probability / length**length_penalty; log_probability (B,K) float32, summed over ids,
+    log probability / length**length_penalty, plus the coverage penalty; log_probability (B,K) float32, summed over ids,
     -inf where there is no such hypothesis; aligned (B,K,L) int32: the source position with
     the most attention from each id, 0 without attention; token_log_probability (B,K,L) float32.
     """
@@ -59,6 +62,14 @@ class _Outcome(NamedTuple):
     length: tf.Tensor  # (N,) int32
     aligned: tf.Tensor  # (N,L) int32
     token_log_probability: tf.Tensor  # (N,L) float32
+    history: History  # what features of the search remember of it
+
+
+class _Fixed(NamedTuple):
+    """What does not change during the search; the first axis of all is B."""
+
+    constants: Any
+    given: Given
 
 
 class _State(NamedTuple):
@@ -98,58 +109,82 @@ class Search:
         beam_size: int = 1,
         length_penalty: float = 1.0,
         min_length: int = 0,
+        suppress_unknown: bool = False,
+        no_repeat_ngram_size: int = 0,
+        coverage_penalty: float = 0.0,
+        diversity: float = 0.0,
+        sampling: Sampling | None = None,
         compact: bool = True,
     ):
-        """With `compact`, finished sentences are removed on the way; without, the number of rows
+        """With `sampling`, the `beam_size` hypotheses of a sentence are independent samples.
+
+        With `compact`, finished sentences are removed on the way; without, the number of rows
         stays as it is, for converters that need that. The outcome is the same."""
-        self._chooser = Greedy() if beam_size == 1 else Beam(beam_size, length_penalty)
         self._step, self._beam_size, self._compact = step, beam_size, compact
-        self._length_penalty, self._min_length = length_penalty, min_length
+        self._length_penalty, self._is_sampled = length_penalty, sampling is not None
+        self._forbidden = Forbidden(min_length, suppress_unknown)
+        self._features = Features(beam_size, no_repeat_ngram_size, coverage_penalty)
+        self._chooser: Greedy | Beam | Sample
+        if sampling is not None:
+            self._chooser = Sample(sampling)
+        elif beam_size == 1:
+            self._chooser = Greedy()
+        else:
+            self._chooser = Beam(beam_size, length_penalty, diversity)
 
-    def __call__(self, cache: Any, constants: Any, limits: tf.Tensor) -> Hypotheses:
-        """The hypotheses for an initial cache of B rows and as many limits, (B,) int32."""
-        state = self._start(cache, limits)
+    def __call__(
+        self, cache: Any, constants: Any, limits: tf.Tensor, given: Given | None = None
+    ) -> Hypotheses:
+        """The hypotheses for an initial cache of B rows and as many limits, (B,) int32.
+
+        `given` is described in `s2s_cli.decoding.features`; limits must leave room for it.
+        """
+        fixed = _Fixed(constants, given or {})
+        state = self._start(cache, limits, fixed.given)
         if not self._compact:
-            state = self._loop(state, constants, lambda state: tf.reduce_any(state.active))
-            return self._sorted(state.outcome)
+            state = self._loop(state, fixed, lambda state: tf.reduce_any(state.active))
+            return self._sorted(state.outcome, fixed.given)
 
-        def has_active(state: _State, constants: Any, found: _Outcome) -> tf.Tensor:
+        def has_active(state: _State, fixed: _Fixed, found: _Outcome) -> tf.Tensor:
             return tf.reduce_any(state.active)
 
-        def advance(state: _State, constants: Any, found: _Outcome) -> Any:
-            state = self._until_some_finish(state, constants)
+        def advance(state: _State, fixed: _Fixed, found: _Outcome) -> Any:
+            state = self._until_some_finish(state, fixed)
             found = self._written(state, found)
-            return (*self._without_finished(state, constants), found)
+            return (*self._without_finished(state, fixed), found)
 
-        loop = (state, constants, state.outcome)
+        loop = (state, fixed, state.outcome)
         _, _, found = tf.while_loop(has_active, advance, loop, shape_invariants=_any_rows(loop))
-        return self._sorted(found)
+        return self._sorted(found, fixed.given)
 
     # The loop.
 
-    def _start(self, cache: Any, limits: tf.Tensor) -> _State:
-        """One empty hypothesis a sentence; the rest of the beam has probability 0."""
+    def _start(self, cache: Any, limits: tf.Tensor, given: Given) -> _State:
+        """One empty hypothesis a sentence, or one for each sample; the rest of the beam has
+        probability 0."""
         size, longest = self._beam_size, tf.maximum(tf.reduce_max(limits), 0)
         sentences = tf.size(limits)
         is_first = tf.tile(tf.range(size) == 0, [sentences])
+        exists = tf.ones_like(is_first) if self._is_sampled else is_first
         blank = tf.fill([sentences * size, longest], PAD)
         return _State(
             position=tf.constant(0),
             sentence=tf.range(sentences),
             limit=limits,
-            active=is_first & tf.repeat(limits > 0, size),
+            active=exists & tf.repeat(limits > 0, size),
             last_ids=tf.fill([sentences * size], BOS),
             outcome=_Outcome(
                 ids=blank,
-                log_probability=tf.where(is_first, 0.0, -float("inf")),
+                log_probability=tf.where(exists, 0.0, -float("inf")),
                 length=tf.zeros([sentences * size], tf.int32),
                 aligned=tf.zeros_like(blank),
                 token_log_probability=tf.zeros(tf.shape(blank), tf.float32),
+                history=self._features.start(given),
             ),
             cache=tf.nest.map_structure(lambda tensor: tf.repeat(tensor, size, axis=0), cache),
         )
 
-    def _until_some_finish(self, state: _State, constants: Any) -> _State:
+    def _until_some_finish(self, state: _State, fixed: _Fixed) -> _State:
         def unfinished(state: _State) -> tf.Tensor:
             return tf.math.count_nonzero(self._unfinished(state), dtype=tf.float32)
 
@@ -159,34 +194,31 @@ class Search:
             count = unfinished(state)
             return (count > 0) & (count >= enough)
 
-        return self._loop(state, constants, goes_on)
+        return self._loop(state, fixed, goes_on)
 
-    def _loop(
-        self, state: _State, constants: Any, goes_on: Callable[[_State], tf.Tensor]
-    ) -> _State:
+    def _loop(self, state: _State, fixed: _Fixed, goes_on: Callable[[_State], tf.Tensor]) -> _State:
         def advance(state: _State) -> tuple[_State]:
-            return (self._advance(state, constants),)
+            return (self._advance(state, fixed),)
 
         (state,) = tf.while_loop(goes_on, advance, (state,), shape_invariants=(_any_rows(state),))
         return state
 
-    def _advance(self, state: _State, constants: Any) -> _State:
+    def _advance(self, state: _State, fixed: _Fixed) -> _State:
         """All rows, one position on."""
         rows = tf.range(tf.size(state.active))
         if self._compact:
             rows = tf.boolean_mask(rows, state.active)
-        output = self._step(state.last_ids, state.cache, constants, rows)
-        lengths = state.outcome.length + tf.cast(state.active, tf.int32)
-        choice = self._chooser.choose(
-            Scores(output.scores, output.ids, state.position, self._min_length),
-            lengths,
-            lambda ids, logs: self._spread(ids, logs, rows, state),
+        output = self._step(state.last_ids, state.cache, fixed.constants, rows)
+        before = state.outcome._replace(
+            length=state.outcome.length + tf.cast(state.active, tf.int32),
+            history=self._features.attended(state.outcome.history, state.active, output.attention),
         )
+        choice = self._choice(output, rows, state._replace(outcome=before), fixed.given)
         aligned = tf.zeros_like(state.last_ids)
         if output.attention is not None:
             aligned = tf.argmax(output.attention, axis=-1, output_type=tf.int32)
             aligned = tf.where(state.active, aligned, 0)
-        before, active, cache = state.outcome._replace(length=lengths), state.active, output.cache
+        active, cache = state.active, output.cache
         if choice.parent is not None:
             before, active, aligned, cache = _gathered(
                 (before, active, aligned, cache), choice.parent
@@ -210,8 +242,24 @@ class Search:
                 length=before.length,
                 aligned=write(aligned, before.aligned),
                 token_log_probability=write(gain, before.token_log_probability),
+                history=self._features.advanced(before.history, choice.ids, fixed.given),
             ),
             cache=cache,
+        )
+
+    def _choice(self, output: StepOutput, rows: tf.Tensor, state: _State, given: Given) -> Choice:
+        """How all rows go on, with the scores of the active `rows` (M,)."""
+        scores = Scores(output.scores, output.ids, state.position, self._forbidden)
+        if self._is_sampled:
+            key = tf.gather(given["keys"], rows // self._beam_size)
+            draws = uniform_draws(key, rows % self._beam_size, state.position)
+            scores = scores._replace(draws=draws)
+        features, outcome = self._features, state.outcome
+        seen = features.rows(scores, rows, (state.limit, given), (outcome.ids, outcome.history))
+        return self._chooser.choose(
+            features.constrained(scores, seen),
+            features.ranking(outcome.length, seen, outcome.history, given),
+            lambda ids, logs: self._spread(ids, logs, rows, state),
         )
 
     def _spread(
@@ -242,14 +290,13 @@ class Search:
     def _written(self, state: _State, found: _Outcome) -> _Outcome:
         """`found` with the rows of `state` written to where their sentences stand among all."""
         rows = self._rows_of(state.sentence)[:, None]
-        return _Outcome(
-            *(
-                tf.tensor_scatter_nd_update(all_rows, rows, values)
-                for all_rows, values in zip(found, state.outcome, strict=True)
-            )
+        return tf.nest.map_structure(  # type: ignore[no-any-return]
+            lambda all_rows, values: tf.tensor_scatter_nd_update(all_rows, rows, values),
+            found,
+            state.outcome,
         )
 
-    def _without_finished(self, state: _State, constants: Any) -> tuple[_State, Any]:
+    def _without_finished(self, state: _State, fixed: _Fixed) -> tuple[_State, _Fixed]:
         sentences = tf.cast(tf.where(self._unfinished(state))[:, 0], tf.int32)
         by_row = (state.active, state.last_ids, state.outcome, state.cache)
         active, last_ids, outcome, cache = _gathered(by_row, self._rows_of(sentences))
@@ -261,10 +308,14 @@ class Search:
             last_ids=last_ids,
             outcome=outcome,
             cache=cache,
-        ), _gathered(constants, sentences)
+        ), _gathered(fixed, sentences)
 
-    def _sorted(self, found: _Outcome) -> Hypotheses:
+    def _sorted(self, found: _Outcome, given: Given) -> Hypotheses:
+        log_probability = self._features.whole(found.log_probability, found.history)
+        found = found._replace(log_probability=log_probability)
         score = normalise(found.log_probability, found.length, self._length_penalty)
+        at_end = self._features.at_end(found.history, given)
+        score = score if at_end is None else score + at_end
         score, order = tf.math.top_k(self._by_sentence(score), self._beam_size)
         longest = tf.reduce_max(found.length)
         ids, log_probability, aligned, token_log_probability = (

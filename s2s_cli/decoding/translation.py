@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from s2s_cli.text.glossary import Term
+
+
+@dataclass(frozen=True)
+class Required:
+    """What the translation of a source must hold: tokens to begin with, and terms."""
+
+    prefix: tuple[int, ...] = ()
+    terms: tuple[Term, ...] = ()
+
 
 @dataclass(frozen=True)
 class Hypothesis:
@@ -23,11 +33,13 @@ class Hypothesis:
 class Translation:
     """A translation and its tokens.
 
-    `score` is log_probability / length**length_penalty, where `length` counts the tokens and
+    `score` is log_probability / length**length_penalty, plus the coverage penalty, where `length` counts the tokens and
     `</s>`; `token_scores` holds the log probability of each token, and of `</s>` where it was
     reached; `alignment` holds (i, j) where token j of the translation has its most attention on
     token i of the source, as far as there is attention. `is_long`: the source has more than
-    decoding.max_source_length tokens, and was split or truncated.
+    decoding.max_source_length tokens, and was split or truncated. `replaced` counts the source words
+    that stand in `text` for `<unk>`; `missing_terms` are the required terms that do not stand in it,
+    as there was no room.
     """
 
     text: str
@@ -39,3 +51,5 @@ class Translation:
     token_scores: tuple[float, ...] = ()
     alignment: tuple[tuple[int, int], ...] = ()
     is_long: bool = False
+    replaced: int = 0
+    missing_terms: tuple[str, ...] = ()

@@ -4,34 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from s2s_cli.config.schema import Decoding, ResolvedConfig
 from s2s_cli.decoding.long_sources import join_parts
 from s2s_cli.decoding.model_search import ModelSearch, SearchFunction
+from s2s_cli.decoding.sampling import sentence_keys
 from s2s_cli.decoding.search import Hypotheses
 from s2s_cli.decoding.top_k import BLOCK
-from s2s_cli.decoding.translation import Hypothesis, Translation
-from s2s_cli.errors import RunError
+from s2s_cli.decoding.translation import Hypothesis, Required, Translation
+from s2s_cli.decoding.unknown import replaced_unknown
+from s2s_cli.errors import DataError, RunError
 from s2s_cli.model.family import VocabSizes, family_of
 from s2s_cli.runs.checkpoint import checksums, read_inference_weights, require_size
 from s2s_cli.runs.run import Run
 from s2s_cli.runtime.precision import resolve_decoding_precision
 from s2s_cli.runtime.start import inter_op_threads
 from s2s_cli.text.chunks import chunks
+from s2s_cli.text.glossary import Glossary, contains, target_ids
 from s2s_cli.text.lexicon import Lexicon
-from s2s_cli.text.padding import source_ids
+from s2s_cli.text.padding import padded, source_ids
 from s2s_cli.text.splitting import split_source
 from s2s_cli.text.tokenizer import PAD, SPECIAL_TOKENS, UNK, Tokenizers
 
 # Sentences that are read, sorted by length and translated together: enough to fill batches with
 # sentences of one length, few enough to return the first of them soon.
 CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The tokens of a sentence, or of a part of it that begins at its token `start`."""
+
+    ids: Sequence[int]
+    sentence: str
+    start: int
+    required: Required = Required()
 
 
 def _ignore(count: int) -> None:
@@ -119,11 +134,24 @@ class Translator:
             has_attention=search.has_attention,
         )
 
+    def glossary(self, entries: Mapping[str, str]) -> Glossary:
+        """A glossary for the methods below, from target terms by source term.
+
+        Raises DataError for a term that the target vocabulary cannot write.
+        """
+        return Glossary(entries, self._tokenizers.target)
+
     def translate(
-        self, sentences: Sequence[str], on_batch: Callable[[int], None] = _ignore
+        self,
+        sentences: Sequence[str],
+        on_batch: Callable[[int], None] = _ignore,
+        *,
+        prefixes: Sequence[str] | None = None,
+        glossary: Glossary | None = None,
     ) -> list[Translation]:
         """The best translation of each sentence, in order; see `n_best`."""
-        return [found[0] for found in self.n_best(sentences, on_batch)]
+        found = self.n_best(sentences, on_batch, prefixes=prefixes, glossary=glossary)
+        return [n_best[0] for n_best in found]
 
     def translate_iter(
         self,
@@ -131,41 +159,95 @@ class Translator:
         on_batch: Callable[[int], None] = _ignore,
         *,
         chunk: int = CHUNK,
+        glossary: Glossary | None = None,
     ) -> Iterator[list[Translation]]:
         """The n-best list of each sentence, in order, reading `chunk` sentences at a time.
 
         Memory is bounded by the chunk, so an endless iterable will do. Raises MemoryError.
         """
         for some in chunks(sentences, chunk):
-            yield from self.n_best(some, on_batch)
+            yield from self.n_best(some, on_batch, glossary=glossary)
 
     def n_best(
-        self, sentences: Sequence[str], on_batch: Callable[[int], None] = _ignore
+        self,
+        sentences: Sequence[str],
+        on_batch: Callable[[int], None] = _ignore,
+        *,
+        prefixes: Sequence[str] | None = None,
+        glossary: Glossary | None = None,
     ) -> list[list[Translation]]:
         """The `decoding.n_best` best translations of each sentence, or as many as there are.
 
         `on_batch` is called with the number of sentences that are finished. Sentences of
         similar length are translated together. A sentence with no tokens (empty, white space)
-        has the empty translation. Raises MemoryError.
+        has the empty translation.
+
+        The translations of a sentence begin with the tokens of its prefix, if it has one, the last of
+        which may be continued to a longer word. They hold the terms of the glossary (see `glossary`)
+        whose source terms stand in the sentence; `Translation.missing_terms` are those for which
+        there was no room. Of a source that is split, the first part has the prefix, and each part its
+        own terms.
+
+        Raises MemoryError, and DataError for a prefix that cannot be written or is too long.
         """
-        whole = self._tokenizers.source.encode([sentence.strip() for sentence in sentences])
+        sentences = [sentence.strip() for sentence in sentences]
+        whole = self._tokenizers.source.encode(sentences)
         size, is_split = self.decoding.max_source_length, self.decoding.long_sources == "split"
         parts = [split_source(ids, self._source_tokens, size or max(1, len(ids))) for ids in whole]
-        sources = [part for row in parts for part in (row if is_split else row[:1])]
-        ends = list(accumulate(len(row) if is_split else 1 for row in parts))
+        kept = [row if is_split else row[:1] for row in parts]
+        sources = [
+            _Source(part, sentence, start)
+            for sentence, row in zip(sentences, kept, strict=True)
+            for part, start in zip(row, accumulate(map(len, row), initial=0), strict=False)
+        ]
+        ends = list(accumulate(map(len, kept)))
+        sources = self._with_required(sources, [0, *ends], prefixes, glossary)
         found = self._translate_all(sources, set(ends), on_batch)
         return [
             join_parts(found[start:end], self.decoding.length_penalty, is_long=len(row) > 1)
             for row, (start, end) in zip(parts, pairwise([0, *ends]), strict=True)
         ]
 
+    def _with_required(
+        self,
+        sources: list[_Source],
+        starts: Sequence[int],
+        prefixes: Sequence[str] | None,
+        glossary: Glossary | None,
+    ) -> list[_Source]:
+        """The sources with their terms, and the first of each sentence with its prefix."""
+        if glossary is not None:
+            sources = [
+                replace(one, required=Required(terms=tuple(glossary.terms_in(self._text_of(one)))))
+                for one in sources
+            ]
+        if prefixes is not None:
+            target = self._tokenizers.target
+            for start, text in zip(starts[:-1], prefixes, strict=True):
+                if text.strip():
+                    prefix = tuple(target_ids(text, target, "the prefix"))
+                    required = replace(sources[start].required, prefix=prefix)
+                    sources[start] = replace(sources[start], required=required)
+        return sources
+
+    def _text_of(self, source: _Source) -> str:
+        """The text of a source, which may be a part of its sentence."""
+        surfaces = self._surfaces(source)
+        return self._tokenizers.source.original("".join(surfaces))
+
+    def _surfaces(self, source: _Source) -> list[str]:
+        """The text of each token of a source."""
+        surfaces = self._tokenizers.source.surfaces(source.sentence)
+        return surfaces[source.start : source.start + len(source.ids)]
+
     def _translate_all(
-        self, sources: Sequence[Sequence[int]], ends: set[int], on_batch: Callable[[int], None]
+        self, sources: Sequence[_Source], ends: set[int], on_batch: Callable[[int], None]
     ) -> list[list[Translation]]:
-        """The translations of each row of source ids; a sentence ends before each of `ends`."""
+        """The translations of each source; a sentence ends before each of `ends`."""
         results = [[Translation("")] for _ in sources]
         rows = sorted(
-            (row for row, ids in enumerate(sources) if ids), key=lambda row: len(sources[row])
+            (row for row, source in enumerate(sources) if source.ids),
+            key=lambda row: len(sources[row].ids),
         )
         on_batch(len(sources) - len(rows))
         size = self.decoding.batch_size
@@ -182,56 +264,88 @@ class Translator:
         return results
 
     def _search_batches(
-        self, sources: Sequence[Sequence[int]], batches: Sequence[Sequence[int]]
+        self, sources: Sequence[_Source], batches: Sequence[Sequence[int]]
     ) -> Iterator[list[list[Hypothesis]]]:
         """The hypotheses of each batch, in order; some batches are searched at the same time."""
+
+        def search(batch: Sequence[int]) -> list[list[Hypothesis]]:
+            some = [sources[row] for row in batch]
+            return self.search([one.ids for one in some], [one.required for one in some])
+
         if sum(map(len, batches)) == 1:  # a thread takes longer to start than it saves
-            yield self.search([sources[row] for row in batches[0]])
+            yield search(batches[0])
             return
         workers = ThreadPoolExecutor(inter_op_threads())
         try:
-            yield from workers.map(
-                lambda batch: self.search([sources[row] for row in batch]), batches
-            )
+            yield from workers.map(search, batches)
         finally:
             workers.shutdown(cancel_futures=True)
 
-    def _translation(self, source: Sequence[int], text: str, hypothesis: Hypothesis) -> Translation:
+    def _translation(self, source: _Source, text: str, hypothesis: Hypothesis) -> Translation:
         visible = [
             (token, aligned)
             for token, aligned in zip(hypothesis.ids, hypothesis.aligned, strict=True)
             if token >= SPECIAL_TOKENS or token == UNK
         ]
+        tokens = tuple(self._target_tokens[i] for i, _ in visible)
+        replaced = 0
+        if self.decoding.unknown == "replace" and UNK in hypothesis.ids:
+            ids, aligned = zip(*visible, strict=True)
+            words, replaced = replaced_unknown(ids, tokens, aligned, self._surfaces(source))
+            text = self._tokenizers.target.join(words)
+        missing = (term for term in source.required.terms if not contains(hypothesis.ids, term.ids))
         return Translation(
             text,
             hypothesis.score,
             hypothesis.log_probability,
             len(hypothesis.ids),
-            tuple(self._source_tokens[i] for i in source),
-            tuple(self._target_tokens[i] for i, _ in visible),
+            tuple(self._source_tokens[i] for i in source.ids),
+            tokens,
             tuple(hypothesis.token_log_probability),
             # The `</s>` of the source is not one of its tokens.
             tuple(
                 (aligned, place)
                 for place, (_, aligned) in enumerate(visible)
-                if self._has_attention and aligned < len(source)
+                if self._has_attention and aligned < len(source.ids)
             ),
+            replaced=replaced,
+            missing_terms=tuple(term.text for term in missing),
         )
 
-    def search(self, sources: Sequence[Sequence[int]]) -> list[list[Hypothesis]]:
+    def search(
+        self, sources: Sequence[Sequence[int]], required: Sequence[Required] | None = None
+    ) -> list[list[Hypothesis]]:
         """The n_best best hypotheses for each row of source ids, or as many as there are.
 
-        Raises MemoryError.
+        `required`: what they must hold. Raises MemoryError, and DataError for a prefix that is too
+        long.
         """
+        required = required or [Required()] * len(sources)
         inputs = [source_ids(sources)]
         if self._lexicon:
+            further = [[*one.prefix, *(i for t in one.terms for i in t.ids)] for one in required]
             shortlist = self.decoding.shortlist or 0
-            inputs += _padded_candidates(*self._lexicon.candidates(sources, shortlist))
+            inputs += _padded_candidates(*self._lexicon.candidates(sources, shortlist, further))
+        given = given_tensors(required)
+        if self.decoding.sampling:
+            given["keys"] = sentence_keys(self.decoding.seed, sources)
         try:
-            found = Hypotheses(*(part.numpy() for part in self.search_function(*inputs)))
+            found = Hypotheses(*(part.numpy() for part in self.search_function(*inputs, **given)))
         except tf.errors.ResourceExhaustedError:
             raise MemoryError from None
-        return [self._hypotheses(found, row) for row in range(len(sources))]
+        results = [self._hypotheses(found, row) for row in range(len(sources))]
+        for hypotheses, one in zip(results, required, strict=True):
+            if tuple(hypotheses[0].ids[: len(one.prefix)]) != one.prefix:
+                raise self._too_long(one.prefix)
+        return results
+
+    def _too_long(self, prefix: Sequence[int]) -> DataError:
+        (text,) = self._tokenizers.target.decode([prefix])
+        return DataError(
+            f"the prefix {text!r} has {len(prefix)} tokens, more than a translation may have.",
+            f"Shorten it, or raise decoding.max_length, {self.decoding.max_length}, as far as the"
+            " model has positions.",
+        )
 
     def _hypotheses(self, found: Hypotheses, row: int) -> list[Hypothesis]:
         """The n_best best hypotheses of one row of NumPy results."""
@@ -293,6 +407,21 @@ def _common_tokenizers(
                 " training.seed.",
             )
     return first
+
+
+def given_tensors(required: Sequence[Required]) -> dict[str, NDArray[np.int32]]:
+    """The tensors `prefix` and `terms` of a search, as far as any sentence of a batch needs them."""
+    given: dict[str, NDArray[np.int32]] = {}
+    if any(one.prefix for one in required):
+        given["prefix"] = padded([one.prefix for one in required])
+    count = max(len(one.terms) for one in required)
+    if count:
+        terms = [
+            [*(t.ids for t in one.terms), *[()] * (count - len(one.terms))] for one in required
+        ]
+        flat = padded([ids for row in terms for ids in row])
+        given["terms"] = flat.reshape(len(required), count, flat.shape[1])
+    return given
 
 
 def _padded_candidates(candidates: Any, allowed: Any) -> list[Any]:

@@ -109,14 +109,23 @@ class Lexicon:
         write_bytes(path, safetensors.numpy.save(arrays, metadata))
 
     def candidates(
-        self, sources: Sequence[Sequence[int]], per_token: int
+        self,
+        sources: Sequence[Sequence[int]],
+        per_token: int,
+        required: Sequence[Sequence[int]] = (),
     ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """The target ids (C,) that a batch of sentences may be translated with, in order, and
-        which of them each sentence may use, (B,C): this does not depend on the rest of the batch."""
-        allowed = np.zeros((len(sources), self._size), bool)
+        which of them each sentence may use, (B,C): this does not depend on the rest of the batch.
+
+        `required`: further ids that each sentence may use.
+        """
+        size = max(self._size, 1 + max((i for ids in required for i in ids), default=0))
+        allowed = np.zeros((len(sources), size), bool)
         allowed[:, [UNK, EOS, *self.frequent]] = True
         for row, ids in zip(allowed, sources, strict=True):
             row[self.likeliest[list(ids), :per_token]] = True
+        for row, ids in zip(allowed, required, strict=False):
+            row[list(ids)] = True
         allowed[:, PAD] = False
         candidates = np.flatnonzero(allowed.any(axis=0))
         return candidates.astype(np.int32), allowed[:, candidates]

@@ -21,7 +21,7 @@ from sentencepiece import sentencepiece_model_pb2
 from s2s_cli.config.schema import Tokenizer as TokenizerConfig
 from s2s_cli.errors import DataError, RunError, S2SError
 from s2s_cli.files import write_bytes, write_text
-from s2s_cli.text.marks import after_decoding, before_encoding
+from s2s_cli.text.marks import WORD_START, after_decoding, before_encoding
 from s2s_cli.text.subwords import Vocabulary, bpe_dropout, unigram_sampling
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
@@ -132,6 +132,25 @@ class Tokenizer:
                 " training.initialize_from.tokenizer: false).",
             )
         return found
+
+    def surfaces(self, sentence: str) -> list[str]:
+        """The text of each token of a sentence as it stands there, white space before it included.
+
+        Together they are the sentence, as `before_encoding` changes it.
+        """
+        sentence = before_encoding(sentence, is_word_level=self._is_word_level)
+        return [
+            piece.surface for piece in self._processor.encode(sentence, return_type="proto").pieces
+        ]
+
+    def original(self, text: str) -> str:
+        """The text of which `before_encoding` made a part of `surfaces`."""
+        return after_decoding(text, is_word_level=self._is_word_level)
+
+    def join(self, tokens: Sequence[str]) -> str:
+        """The text of tokens, of which some may be no tokens of the vocabulary."""
+        text = "".join(tokens).replace(WORD_START, " ")
+        return self.original(" ".join(text.split()))
 
     def tokens(self) -> list[str]:
         """Every token, by id."""

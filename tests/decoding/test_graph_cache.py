@@ -52,10 +52,8 @@ def translations_by_layers(run, precision="float32", **changes) -> list:
     """What a search gives that is traced here, with no cache."""
     seq2seq, settings = load_model(Run(run), precision=precision), Run(run).config().model
     cached = translator(run, precision=precision, **changes)
-    decoding = cached.decoding
-    cached.search_function = compile_search(
-        make_search([settings], [seq2seq.layers.for_inference()], decoding), decoding
-    )
+    layers = seq2seq.layers.for_inference()
+    cached.search_function = compile_search(make_search([settings], [layers], cached.decoding))
     return outcome(cached.n_best(SENTENCES))
 
 

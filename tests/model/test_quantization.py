@@ -113,9 +113,8 @@ def test_an_8_bit_search_translates_a_sentence_alike_in_every_batch(beam_size, a
     settings = model_settings(architecture=architecture)
     seq2seq = randomised(make_model(settings))
     decoding = Decoding(beam_size=beam_size, max_length=9)
-    search = compile_search(
-        make_search([settings], [seq2seq.layers.for_int8_inference()], decoding), decoding
-    )
+    layers = seq2seq.layers.for_int8_inference()
+    search = compile_search(make_search([settings], [layers], decoding))
     sources = [[5, 6, 7, 8], [9, 10], [5, 4, 5]]
     together = search(source_ids(sources)).ids.numpy()
     for row, source in enumerate(sources):

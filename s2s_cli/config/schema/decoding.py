@@ -18,9 +18,35 @@ class Decoding(Section):
     beam_size: Count = 1
     """Hypotheses in the beam of a sentence; 1 is greedy search."""
     n_best: Count = 1
-    """Hypotheses that are returned for a sentence, at most beam_size."""
+    """Hypotheses that are returned for a sentence, at most beam_size, or samples of it."""
     length_penalty: Annotated[float, Field(ge=0.0)] = 1.0
     """Exponent p of a hypothesis's score, log probability / length**p; the length counts `</s>`."""
+    coverage_penalty: Annotated[float, Field(ge=0.0)] = 0.0
+    """Factor of the coverage penalty, which is added to the score of a hypothesis that has ended: the
+    sum of log(min(attention, 1)) over its source tokens, where the attention is summed over its target
+    tokens (https://arxiv.org/abs/1609.08144, equation 14). It needs a beam, and attention."""
+    diversity: Annotated[float, Field(ge=0.0)] = 0.0
+    """What a continuation loses, in log probability, for each better continuation of the same
+    hypothesis while the beam is chosen, so that hypotheses differ earlier
+    (https://arxiv.org/abs/1611.08562). Scores do not include it. It needs a beam."""
+    unknown: Literal["allow", "suppress", "replace"] = "allow"
+    """What becomes of `<unk>` in a translation: suppress never chooses it; replace puts the source
+    word with the most attention in its place, which needs attention."""
+    no_repeat_ngram_size: Annotated[int, Field(ge=0)] = 0
+    """Number of tokens of which no sequence stands twice in a translation; 0: any may be repeated."""
+    sampling: bool = False
+    """Draw each token at random from the model's distribution, instead of searching for the best
+    ones; n_best translations are then independent samples. beam_size must be 1."""
+    temperature: Annotated[float, Field(ge=0.01)] = 1.0
+    """What scores are divided by before a token is drawn: above 1, rare tokens are drawn more often,
+    below 1 less often. Needs sampling, as the next three settings do."""
+    top_k: Annotated[int, Field(ge=0)] = 0
+    """Draw from this many of the most probable tokens; 0: from all."""
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Draw from the fewest of the most probable tokens whose probabilities sum to this share
+    (https://arxiv.org/abs/1904.09751)."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    """Seed of sampling. What is drawn for a sentence follows from it and from the sentence alone."""
     shortlist: Annotated[int, Field(ge=1, le=MAX_CANDIDATES)] | None = None
     """Score only this many candidate target tokens for each source token, and some that are
     frequent; null: score the whole vocabulary. The run learns the candidates from its corpus.
@@ -46,14 +72,19 @@ class Decoding(Section):
     """Sentences that are translated together. Fewer need less memory. Each thread translates a batch
     of its own."""
 
+    @property
+    def rows(self) -> int:
+        """Rows of a sentence in the search: hypotheses in its beam, or its samples."""
+        return self.n_best if self.sampling else self.beam_size
+
     @model_validator(mode="after")
-    def _bounds_fit(self) -> Decoding:
+    def _settings_fit(self) -> Decoding:
         misfits = []
         if self.min_length > self.max_length:
             misfits.append(
                 ("min_length", f"is {self.min_length}, above max_length, {self.max_length}")
             )
-        if self.n_best > self.beam_size:
+        if self.n_best > self.rows:
             misfits.append(
                 (
                     "n_best",
@@ -61,6 +92,33 @@ class Decoding(Section):
                     " raise decoding.beam_size",
                 )
             )
+        misfits += self._sampling_misfits() if self.sampling else self._search_misfits()
         if misfits:
             raise MisfitError(*misfits)
         return self
+
+    def _sampling_misfits(self) -> list[tuple[str, str]]:
+        """What samples cannot have, as they do not compete in a beam."""
+        beam = [("beam_size", self.beam_size > 1, "samples are drawn without a beam; set it to 1")]
+        ranked = [
+            (name, getattr(self, name) > 0, "samples are not ranked; set it to 0")
+            for name in ("coverage_penalty", "diversity")
+        ]
+        return [
+            (name, f"is {getattr(self, name):g}, but with decoding.sampling, {reason}")
+            for name, is_set, reason in (*beam, *ranked)
+            if is_set
+        ]
+
+    def _search_misfits(self) -> list[tuple[str, str]]:
+        """What only a beam, or only sampling, can have."""
+        misfits = []
+        for name in ("coverage_penalty", "diversity"):
+            if getattr(self, name) and self.beam_size == 1:
+                value = f"{getattr(self, name):g}"
+                misfits.append((name, f"is {value}, which needs a beam; raise decoding.beam_size"))
+        for name in ("temperature", "top_k", "top_p"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                value = f"{getattr(self, name):g}"
+                misfits.append((name, f"is {value}, which needs decoding.sampling: true"))
+        return misfits
