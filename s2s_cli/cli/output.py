@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from s2s_cli.errors import DataError, S2SError
-from s2s_cli.text.lines import bare_lines, one_line, raw_lines
+from s2s_cli.text.lines import bare_lines, one_line, raw_lines, read_lines
 
 if TYPE_CHECKING:
     from s2s_cli.decoding.translation import Translation
@@ -74,10 +74,22 @@ def _as_json(translation: Translation) -> dict[str, object]:
 
 @dataclass
 class InputWarnings:
-    """The numbers, from 1, of the lines that could not be translated as they are."""
+    """The numbers, from 1, of the lines that could not be translated as they are, or as required."""
 
     not_utf8: list[int] = field(default_factory=list)
     too_long: list[int] = field(default_factory=list)
+    missing_terms: list[int] = field(default_factory=list)
+    with_replaced: list[int] = field(default_factory=list)
+
+    def add(self, number: int, found: Sequence[Translation]) -> None:
+        """Notes what is remarkable about the translations of line `number`."""
+        for numbers, is_remarkable in (
+            (self.too_long, found[0].is_long),
+            (self.missing_terms, any(translation.missing_terms for translation in found)),
+            (self.with_replaced, any(translation.replaced for translation in found)),
+        ):
+            if is_remarkable:
+                numbers.append(number)
 
     def sentences(self, max_source_length: int | None, long_sources: str) -> Iterator[str]:
         """One sentence for each kind of warning that there is."""
@@ -90,6 +102,15 @@ class InputWarnings:
             (
                 self.too_long,
                 f"longer than {max_source_length} tokens and {handling} (--long-sources)",
+            ),
+            (
+                self.missing_terms,
+                "translated without all terms of the glossary, for which there is no room"
+                " (--max-length)",
+            ),
+            (
+                self.with_replaced,
+                "translated with source words in the place of <unk> (--unknown)",
             ),
         ):
             if numbers:
@@ -121,6 +142,28 @@ def read_sentences(
                 ) from None
             warnings.not_utf8.append(number)
             yield line.decode("utf-8", "replace")
+
+
+def read_prefixes(path: str, sentences: int | None) -> Iterator[str]:
+    """The lines of a file of prefixes, one for each sentence, whose number may not be known (None).
+
+    Raises DataError where there are fewer or more, and for stdin, as sentences may come from there.
+    """
+    if path == "-":
+        raise DataError("--prefix -: prefixes are read from a file, and not from stdin.")
+    count = line_count(path)
+    if count is not None and sentences is not None and count != sentences:
+        raise unequal_prefixes(
+            f"{path} has {count:,} lines, and there are {sentences:,} sentences."
+        )
+    return read_lines(path)
+
+
+def unequal_prefixes(what: str) -> DataError:
+    """The error of a file of prefixes that has fewer or more lines than there are sentences."""
+    return DataError(
+        f"--prefix: {what}", "Write a line for each sentence; an empty one demands nothing."
+    )
 
 
 def line_count(path: str) -> int | None:

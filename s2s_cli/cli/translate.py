@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +18,7 @@ from s2s_cli.errors import ConfigError, S2SError
 if TYPE_CHECKING:
     from s2s_cli.cli.output import InputWarnings, Layout
     from s2s_cli.decoding.translator import Translator
+    from s2s_cli.text.glossary import Glossary
 
 ERRORS = ("replace", "strict")
 
@@ -47,6 +50,24 @@ def translate(
             autocompletion=lambda: list(ERRORS),
         ),
     ] = "replace",
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            "--prefix",
+            metavar="FILE",
+            help="File with a line for each sentence, which its translation begins with; an empty line"
+            " demands nothing.",
+        ),
+    ] = None,
+    glossary: Annotated[
+        str | None,
+        typer.Option(
+            "--glossary",
+            metavar="FILE",
+            help="File with a source term, a tab and a target term a line; where a sentence has the"
+            " source term, its translations hold the target term.",
+        ),
+    ] = None,
     scores: Annotated[
         bool, typer.Option("--scores", help="Write the score of each translation.")
     ] = False,
@@ -82,21 +103,31 @@ def translate(
     decoding = override_decoding(runs[0].config(), **(overrides or {}))
     start_tensorflow(threads)
     from s2s_cli.cli.arrivals import arrived_chunks
-    from s2s_cli.cli.output import InputWarnings, Layout, line_count, read_sentences
+    from s2s_cli.cli.output import (
+        InputWarnings,
+        Layout,
+        line_count,
+        read_prefixes,
+        read_sentences,
+    )
     from s2s_cli.decoding.translator import CHUNK, Translator
     from s2s_cli.files import output
     from s2s_cli.text.chunks import chunks
+    from s2s_cli.text.glossary import read_glossary
 
+    entries = None if glossary is None else read_glossary(glossary)
     translator = Translator.from_runs(runs, checkpoint, decoding)
     layout = Layout(
         scores=scores, alignments=alignments, n_best=decoding.n_best > 1, as_json=as_json
     )
+    terms = None if entries is None else translator.glossary(entries)
     warnings = InputWarnings()
     path = "-" if input_file is None else input_file
     is_typed = not text and path == "-" and sys.stdin.isatty()
     is_strict = errors == "strict"
     sentences = read_sentences(path, text or (), "strict" if is_strict else "replace", warnings)
     total = len(text) if text else line_count(path)
+    prefixes = None if prefix is None else read_prefixes(prefix, total)
     # A bar would be mixed with translations that are written to the same terminal.
     shows_progress = not is_typed and (output_file != "-" or not sys.stdout.isatty())
     with (
@@ -109,7 +140,15 @@ def translate(
             some = chunks(sentences, CHUNK)
         else:
             some = arrived_chunks(sentences, CHUNK)
-        for lines in translated_lines(translator, some, layout, warnings, on_batch=meter.add):
+        for lines in translated_lines(
+            translator,
+            some,
+            layout,
+            warnings,
+            on_batch=meter.add,
+            prefixes=prefixes,
+            glossary=terms,
+        ):
             file.writelines(line + "\n" for line in lines)
             file.flush()
     used = translator.decoding
@@ -124,21 +163,30 @@ def translated_lines(
     warnings: InputWarnings,
     *,
     on_batch: Callable[[int], None],
+    prefixes: Iterator[str] | None = None,
+    glossary: Glossary | None = None,
 ) -> Iterator[list[str]]:
-    """The output lines of each chunk of sentences, in order.
+    """The output lines of each chunk of sentences, in order, of which each has its prefix.
 
-    Sources that are too long are added to `warnings`. Raises S2SError where memory is too short.
+    What is remarkable about translations is added to `warnings`. Raises S2SError where memory is too
+    short, and DataError where there are fewer or more prefixes than sentences.
     """
+    from s2s_cli.cli.output import unequal_prefixes
+
     try:
         number = 0
         for sentences in chunks:
             lines: list[str] = []
-            for found in translator.n_best(sentences, on_batch):
-                if found[0].is_long:
-                    warnings.too_long.append(number + 1)
+            begin = None if prefixes is None else list(islice(prefixes, len(sentences)))
+            if begin is not None and len(begin) < len(sentences):
+                raise unequal_prefixes(f"there are only {number + len(begin):,} lines.")
+            for found in translator.n_best(sentences, on_batch, prefixes=begin, glossary=glossary):
+                warnings.add(number + 1, found)
                 lines += layout.lines(number, found)
                 number += 1
             yield lines
+        if prefixes is not None and next(prefixes, None) is not None:
+            raise unequal_prefixes(f"there are more lines than the {number:,} sentences.")
     except MemoryError:
         raise S2SError(
             f"memory is too short to translate {translator.decoding.batch_size} sentences at"

@@ -135,10 +135,11 @@ def share_beam(
 ) -> tf.Tensor:
     """The K continuations of each sentence that go on, numbered row by row, (B,K) int32.
 
-    Terms (N,C,W) and progress of all rows, and their continuations as ids and rank, (N,X). The beam is shared out evenly among the continuations with
-    as many missing tokens, the fewest first; what a share does not use goes to the best of the
-    others. One place is always that of the best continuation. Once as many hypotheses have ended as
-    are due to those with all terms, these come first.
+    Terms (N,C,W) and progress of all rows, and their continuations as ids and rank, (N,X). The beam
+    is shared out evenly among the continuations with as many missing tokens, and what is left over
+    goes to those with the fewest; what a share does not use goes to the best of the others. One
+    place is always that of the best continuation. Once as many hypotheses with all terms have ended
+    as the share of these is, they come first.
     """
     has_ended = ids == PAD
     after = advanced(Progress(before.matched[:, None], before.met[:, None]), terms[:, None], ids)

@@ -42,9 +42,10 @@ class Hypotheses(NamedTuple):
     """The hypotheses of each sentence, best first.
 
     ids (B,K,L) int32: with `</s>` where it was reached, 0 after it; score (B,K) float32:
-    log probability / length**length_penalty, plus the coverage penalty; log_probability (B,K) float32, summed over ids,
-    -inf where there is no such hypothesis; aligned (B,K,L) int32: the source position with
-    the most attention from each id, 0 without attention; token_log_probability (B,K,L) float32.
+    log probability / length**length_penalty, plus the coverage penalty; log_probability (B,K)
+    float32, summed over ids, -inf where there is no such hypothesis; aligned (B,K,L) int32: the
+    source position with the most attention from each id, 0 without attention;
+    token_log_probability (B,K,L) float32.
     """
 
     ids: tf.Tensor

@@ -33,13 +33,13 @@ class Hypothesis:
 class Translation:
     """A translation and its tokens.
 
-    `score` is log_probability / length**length_penalty, plus the coverage penalty, where `length` counts the tokens and
-    `</s>`; `token_scores` holds the log probability of each token, and of `</s>` where it was
-    reached; `alignment` holds (i, j) where token j of the translation has its most attention on
-    token i of the source, as far as there is attention. `is_long`: the source has more than
-    decoding.max_source_length tokens, and was split or truncated. `replaced` counts the source words
-    that stand in `text` for `<unk>`; `missing_terms` are the required terms that do not stand in it,
-    as there was no room.
+    `score` is log_probability / length**length_penalty, where `length` counts the tokens and `</s>`,
+    plus the coverage penalty; `token_scores` holds the log probability of each token, and of `</s>`
+    where it was reached; `alignment` holds (i, j) where token j of the translation has its most
+    attention on token i of the source, as far as there is attention. `is_long`: the source has more
+    than decoding.max_source_length tokens, and was split or truncated. `replaced` counts the source
+    words that stand in `text` for `<unk>`; `missing_terms` are the required terms that do not stand
+    in it, as there was no room.
     """
 
     text: str

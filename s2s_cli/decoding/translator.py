@@ -39,6 +39,9 @@ from s2s_cli.text.tokenizer import PAD, SPECIAL_TOKENS, UNK, Tokenizers
 CHUNK = 4096
 
 
+NOTHING = Required()
+
+
 @dataclass(frozen=True)
 class _Source:
     """The tokens of a sentence, or of a part of it that begins at its token `start`."""
@@ -46,7 +49,7 @@ class _Source:
     ids: Sequence[int]
     sentence: str
     start: int
-    required: Required = Required()
+    required: Required = NOTHING
 
 
 def _ignore(count: int) -> None:
@@ -320,7 +323,7 @@ class Translator:
         `required`: what they must hold. Raises MemoryError, and DataError for a prefix that is too
         long.
         """
-        required = required or [Required()] * len(sources)
+        required = required or [NOTHING] * len(sources)
         inputs = [source_ids(sources)]
         if self._lexicon:
             further = [[*one.prefix, *(i for t in one.terms for i in t.ids)] for one in required]
@@ -409,9 +412,9 @@ def _common_tokenizers(
     return first
 
 
-def given_tensors(required: Sequence[Required]) -> dict[str, NDArray[np.int32]]:
+def given_tensors(required: Sequence[Required]) -> dict[str, NDArray[np.integer]]:
     """The tensors `prefix` and `terms` of a search, as far as any sentence of a batch needs them."""
-    given: dict[str, NDArray[np.int32]] = {}
+    given: dict[str, NDArray[np.integer]] = {}
     if any(one.prefix for one in required):
         given["prefix"] = padded([one.prefix for one in required])
     count = max(len(one.terms) for one in required)

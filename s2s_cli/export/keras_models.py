@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 from s2s_cli.config.schema import Decoding, ResolvedConfig
-from s2s_cli.export.description import write_description
+from s2s_cli.export.description import refuse_settings, write_description
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.runs.run import Run
 
@@ -22,7 +22,15 @@ found = [namespace["search"](ids) for ids in sources]
 
 
 def search_settings(decoding: Decoding) -> Decoding:
-    """The search of the program: greedy, which is what it is for people to read."""
+    """The search of the program: greedy, which is what it is for people to read.
+
+    Raises ExportError for settings that make it another one.
+    """
+    refuse_settings(
+        NAME,
+        decoding,
+        ["unknown", "no_repeat_ngram_size", "coverage_penalty", "diversity", "sampling"],
+    )
     return decoding.model_copy(update={"beam_size": 1, "n_best": 1, "min_length": 0})
 
 

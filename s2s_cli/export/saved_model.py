@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from s2s_cli.config.schema import Decoding, ResolvedConfig
 from s2s_cli.decoding.model_search import make_search
-from s2s_cli.export.description import write_description
+from s2s_cli.export.description import refuse_settings, write_description
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.runs.run import Run
 
@@ -26,7 +26,13 @@ for ids in sources:
 
 
 def search_settings(decoding: Decoding) -> Decoding:
-    """The search in the graph: that of the run, of which the best hypothesis is returned."""
+    """The search in the graph: that of the run, of which the best hypothesis is returned.
+
+    Raises ExportError for what is not part of it.
+    """
+    if decoding.unknown == "replace":  # in the text, which is made outside of the graph
+        refuse_settings(NAME, decoding, ["unknown"])
+    refuse_settings(NAME, decoding, ["sampling"])
     return decoding.model_copy(update={"n_best": 1})
 
 
