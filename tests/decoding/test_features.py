@@ -272,8 +272,7 @@ def test_a_beam_that_holds_everything_finds_all_hypotheses_with_their_terms(seed
         assert_equal(rows(found, sentence), expected)
 
 
-@pytest.mark.parametrize("beam_size", [1, 2, 3, 8])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("seed", "beam_size"), [(0, 1), (1, 1), (2, 2), (3, 3), (4, 8)])
 def test_all_terms_stand_in_every_hypothesis_with_any_beam(beam_size, seed):
     decoder, limits = Decoder(seed), [8, 6, 9]
     found = decoder.search(limits, given={"terms": TERMS}, beam_size=beam_size)

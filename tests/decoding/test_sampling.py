@@ -100,7 +100,7 @@ def test_draws_are_uniform_and_those_of_rows_and_positions_are_independent():
 
 def samples(sentences, size, decoder, keys, **options):
     constants = {"sentence": tf.constant(decoder.sentences[sentences])}
-    found = Search(decoder.step, beam_size=size, sampling=Sampling(), **options)(
+    found = Search(decoder.step, beam_size=size, sampling=Sampling(3.0), **options)(
         tf.zeros([len(sentences), 5]),
         constants,
         tf.constant([7] * len(sentences)),
