@@ -28,7 +28,8 @@ from s2s_cli.decoding.coverage import coverage_penalty
 # bool, which positions are no padding.
 Given = dict[str, tf.Tensor]
 # What is remembered of each row: `coverage` (N,S) float32, its attention so far, summed; `matched`
-# (N,C,W) bool and `met` (N,C) bool, its progress with the terms.
+# (N,C,W) bool and `met` (N,C) bool, its progress with the terms; `ending` (N,) bool, whether it would
+# have ended without them.
 History = dict[str, tf.Tensor]
 
 
@@ -48,6 +49,7 @@ class Features:
             history["coverage"] = tf.zeros(tf.shape(mask), tf.float32)
         if "terms" in given:
             history |= glossary.no_progress(self._by_row(given["terms"]))._asdict()
+            history["ending"] = tf.zeros(tf.shape(history["met"])[:1], tf.bool)
         return history
 
     def attended(self, history: History, active: tf.Tensor, attention: tf.Tensor | None) -> History:
@@ -81,7 +83,19 @@ class Features:
             return None
         limit, given = _gathered(by_sentence, active_rows // self.beam_size)
         ids, history = _gathered(by_row, active_rows)
-        return Rows(scores.values, scores.ids, scores.position, ids, limit, given, history)
+        rows = Rows(scores.values, scores.ids, scores.position, ids, limit, given, history)
+        if "terms" not in given:
+            return rows
+        return rows._replace(history={**history, "ending": glossary.ending(rows)})
+
+    def scored(self, history: History, active_rows: tf.Tensor, rows: Rows | None) -> History:
+        """The history of all rows with what the scores of the active ones (M,) have added to it."""
+        if rows is None or "terms" not in rows.given:
+            return history
+        ending = tf.tensor_scatter_nd_update(
+            history["ending"], active_rows[:, None], rows.history["ending"]
+        )
+        return {**history, "ending": ending}
 
     def constrained(self, scores: Scores, rows: Rows | None) -> Scores:
         """The scores with the columns that constraints allow."""

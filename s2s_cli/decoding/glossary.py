@@ -2,9 +2,9 @@
 
 Beside its best tokens, each row offers the next token of each term that it lacks, and the beam is
 shared out among the hypotheses that have as many tokens of their terms. A hypothesis may end only
-when it has all of them. Beyond the paper, a row that would end goes on with a required token instead,
-and so does one with no more room than its terms need: every hypothesis has its terms in the end,
-with any beam and with greedy search.
+when it has all of them. Beyond the paper, a row that would end goes on with required tokens instead
+until it has all terms, and so does one with no more room than its terms need: every hypothesis has
+its terms in the end, with any beam and with greedy search.
 
 Shapes: B sentences, K hypotheses of each, N rows, M of them active, C terms of a sentence, W tokens
 of a term, X continuations of a row, V columns of scores. Terms are padded with 0.
@@ -87,7 +87,7 @@ def required_terms(allowed: tf.Tensor, rows: Rows) -> tf.Tensor:
     end or have no more room."""
     terms, progress = rows.given["terms"], progress_of(rows.history)
     tokens = next_tokens(progress, terms)
-    lacking = tf.reduce_any(tokens != PAD, axis=1)
+    lacking = ~tf.reduce_all(progress.met, axis=1)
     begun = _begun(progress)
     # Another term would throw away the tokens of the one that is begun.
     is_furthest = begun == tf.reduce_max(begun, axis=1, keepdims=True)
@@ -95,14 +95,19 @@ def required_terms(allowed: tf.Tensor, rows: Rows) -> tf.Tensor:
     required = columns_of(rows, tokens, tokens != PAD)
     end = tf.fill([tf.shape(tokens)[0], 1], EOS)
     is_end = columns_of(rows, end, lacking[:, None])
-    is_forced = lacking & (_would_end(rows) | _has_no_room(rows, progress))
+    is_forced = lacking & (rows.history["ending"] | _has_no_room(rows, progress))
     return tf.where(is_forced[:, None], onward, (allowed | required) & ~is_end)
 
 
-def _would_end(rows: Rows) -> tf.Tensor:
-    """Which rows (M,) have `</s>` as their best token."""
+def ending(rows: Rows) -> tf.Tensor:
+    """Which rows (M,) lack terms and have, here or at an earlier position, `</s>` as their best
+    token."""
     best = tf.argmax(rows.scores, axis=1, output_type=tf.int32)
-    return (best if rows.column_ids is None else tf.gather(rows.column_ids, best)) == EOS
+    would_end = (best if rows.column_ids is None else tf.gather(rows.column_ids, best)) == EOS
+    if "prefix" in rows.given:
+        length = tf.math.count_nonzero(rows.given["prefix"], axis=1, dtype=tf.int32)
+        would_end &= rows.position >= length
+    return ~tf.reduce_all(rows.history["met"], axis=1) & (rows.history["ending"] | would_end)
 
 
 def _has_no_room(rows: Rows, progress: Progress) -> tf.Tensor:

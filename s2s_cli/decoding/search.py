@@ -214,7 +214,8 @@ class Search:
             length=state.outcome.length + tf.cast(state.active, tf.int32),
             history=self._features.attended(state.outcome.history, state.active, output.attention),
         )
-        choice = self._choice(output, rows, state._replace(outcome=before), fixed.given)
+        choice, history = self._choice(output, rows, state._replace(outcome=before), fixed.given)
+        before = before._replace(history=history)
         aligned = tf.zeros_like(state.last_ids)
         if output.attention is not None:
             aligned = tf.argmax(output.attention, axis=-1, output_type=tf.int32)
@@ -248,20 +249,24 @@ class Search:
             cache=cache,
         )
 
-    def _choice(self, output: StepOutput, rows: tf.Tensor, state: _State, given: Given) -> Choice:
-        """How all rows go on, with the scores of the active `rows` (M,)."""
+    def _choice(
+        self, output: StepOutput, rows: tf.Tensor, state: _State, given: Given
+    ) -> tuple[Choice, History]:
+        """How all rows go on, with the scores of the active `rows` (M,), and their history."""
         scores = Scores(output.scores, output.ids, state.position, self._forbidden)
         if self._is_sampled:
             key = tf.gather(given["keys"], rows // self._beam_size)
             draws = uniform_draws(key, rows % self._beam_size, state.position)
             scores = scores._replace(draws=draws)
         features, outcome = self._features, state.outcome
-        seen = features.rows(scores, rows, (state.limit, given), (outcome.ids, outcome.history))
-        return self._chooser.choose(
+        by_sentence, by_row = (state.limit, given), (outcome.ids, outcome.history)
+        seen = features.rows(scores, rows, by_sentence, by_row)
+        choice = self._chooser.choose(
             features.constrained(scores, seen),
             features.ranking(outcome.length, seen, outcome.history, given),
             lambda ids, logs: self._spread(ids, logs, rows, state),
         )
+        return choice, features.scored(outcome.history, rows, seen)
 
     def _spread(
         self, ids: tf.Tensor, logs: tf.Tensor, rows: tf.Tensor, state: _State

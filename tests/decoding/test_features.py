@@ -247,15 +247,18 @@ def with_terms(decoder, sentence, limit):
     have no more room."""
     terms = terms_of(sentence)
 
+    def would_have_ended(ids):
+        return any(
+            int(np.argmax(decoder.after(sentence, ids[:k])[0])) == EOS for k in range(len(ids) + 1)
+        )
+
     def is_allowed(ids, token):
         lacking = [term for term in terms if not stands_in(term, ids)]
         if not lacking:
             return True
-        logs, _ = decoder.after(sentence, ids)
         most = max(begun(term, ids) for term in lacking)
         onward = {term[most] for term in lacking if begun(term, ids) == most}
-        would_end = int(np.argmax(logs)) == EOS
-        if would_end or sum(map(len, lacking)) >= limit - len(ids) - 1:
+        if would_have_ended(ids) or sum(map(len, lacking)) >= limit - len(ids) - 1:
             return token in onward
         return token != EOS
 
