@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     RunLike = str | Path | Run
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = ["S2SError", "Translation", "Translator", "__version__", "load", "train"]
 

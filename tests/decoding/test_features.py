@@ -90,7 +90,7 @@ def without_repetition(size):
         ({"no_repeat_ngram_size": 2}, without_repetition(2)),
         ({"no_repeat_ngram_size": 3}, without_repetition(3)),
     ],
-    ids=str,
+    ids=["unknown", "repeated-1", "repeated-2", "repeated-3"],
 )
 def test_all_hypotheses_are_found_but_those_with_forbidden_tokens(options, is_allowed):
     """Their probabilities are those of the model, which gives forbidden tokens their share."""
@@ -106,7 +106,7 @@ def test_all_hypotheses_are_found_but_those_with_forbidden_tokens(options, is_al
         ({"suppress_unknown": True}, without_unknown),
         ({"no_repeat_ngram_size": 2}, without_repetition(2)),
     ],
-    ids=str,
+    ids=["unknown", "repeated-2"],
 )
 @pytest.mark.parametrize("seed", range(2))
 def test_greedy_search_takes_the_best_token_that_is_not_forbidden(options, is_allowed, seed):
