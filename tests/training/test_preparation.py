@@ -38,7 +38,8 @@ def resolved(settings: dict) -> ResolvedConfig:
         "forced": [],
     }
     decoding = {**settings["decoding"], "precision": "float32", "max_source_length": 100}
-    training = {**settings["training"], "bleu_tokenizer": "13a"}
+    schedule = {"name": "constant", "warmup_steps": 0}
+    training = {**settings["training"], "bleu_tokenizer": "13a", "schedule": schedule}
     chosen = {"decoding": decoding, "training": training, "format": 2, "resolved": found}
     return resolved_config_type().model_validate({**settings, **chosen})
 
