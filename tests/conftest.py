@@ -153,6 +153,26 @@ def trained(trained_as: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture
+def light(monkeypatch):
+    """Trainings of this process take steps that are not compiled; see `light_training`."""
+    from light_training import use_light_step, use_light_validation
+
+    use_light_step(monkeypatch)
+    use_light_validation(monkeypatch)
+
+
+@pytest.fixture
+def train(tmp_path: Path, settings: dict) -> Callable[..., list]:
+    """Trains `settings`, as they are at the call, in a run of `tmp_path`."""
+
+    def run(*overrides: str, name: str = "run", **options) -> list:
+        config = write_config(tmp_path / "c.yaml", settings)
+        return train_in_process(config, tmp_path / name, *overrides, **options)
+
+    return run
+
+
+@pytest.fixture
 def eagerly():
     """Runs compiled functions operation by operation, which is quicker than to compile them."""
     import tensorflow as tf

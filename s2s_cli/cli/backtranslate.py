@@ -23,26 +23,27 @@ def backtranslate(
     ],
     output_file: OutputFile,
     force: Force = False,
+    ensemble: options.Ensemble = None,
     checkpoint: options.Checkpoint = "best",
     threads: options.Threads = None,
     overrides: dict[str, Any] | None = None,
 ) -> None:
     """Make training pairs of target text and its translations; interrupted, the same command goes on."""
     from s2s_cli.config.load import override_decoding
-    from s2s_cli.runs.run import Run
     from s2s_cli.synthesis.sources import file_sentences
 
-    directory = Run(run)
-    decoding = override_decoding(directory.config(), **(overrides or {}), n_best=1)
-    folder = directory.find_checkpoint(checkpoint)
+    runs = options.runs_of(run, ensemble, checkpoint)
+    decoding = override_decoding(runs[0].config(), **(overrides or {}), n_best=1)
+    folders = [one.find_checkpoint(checkpoint) for one in runs]
     sentences, inputs = file_sentences(input_file)
     start_tensorflow(threads)
     from s2s_cli.cli.output import line_count
     from s2s_cli.synthesis.synthesize import Task
 
-    task = Task("backtranslation", directory, folder, inputs, Path(output_file))
+    task = Task("backtranslation", runs, folders, inputs, Path(output_file))
     make_corpus(
         task,
+        checkpoint,
         decoding,
         sentences,
         total=line_count(input_file),

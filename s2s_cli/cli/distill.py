@@ -37,25 +37,25 @@ def distill(
         typer.Option(help="Lowest score to write, as of `s2s translate --scores`."),
     ] = None,
     force: Force = False,
+    ensemble: options.Ensemble = None,
     checkpoint: options.Checkpoint = "best",
     threads: options.Threads = None,
     overrides: dict[str, Any] | None = None,
 ) -> None:
     """Make training pairs of source text and its translations; interrupted, the same command goes on."""
     from s2s_cli.config.load import override_decoding
-    from s2s_cli.runs.run import Run
     from s2s_cli.synthesis.sources import file_sentences, training_sources
 
-    directory = Run(run)
-    config = directory.config()
+    runs = options.runs_of(run, ensemble, checkpoint)
+    config = runs[0].config()
     decoding = override_decoding(config, **(overrides or {}), n_best=1)
-    folder = directory.find_checkpoint(checkpoint)
+    folders = [one.find_checkpoint(checkpoint) for one in runs]
     sentences, inputs = training_sources(config) if source is None else file_sentences(source)
     start_tensorflow(threads)
     from s2s_cli.cli.output import line_count
     from s2s_cli.synthesis.synthesize import Selection, Task
 
     selection = Selection(min_score, keep)
-    task = Task("distillation", directory, folder, inputs, Path(output_file), selection)
+    task = Task("distillation", runs, folders, inputs, Path(output_file), selection)
     total = None if source is None else line_count(source)
-    make_corpus(task, decoding, sentences, total=total, force=force, entry="")
+    make_corpus(task, checkpoint, decoding, sentences, total=total, force=force, entry="")

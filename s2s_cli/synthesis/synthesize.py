@@ -92,11 +92,11 @@ class Synthesis:
 
 @dataclass(frozen=True)
 class Task:
-    """What is translated, by what, to where."""
+    """What is translated, by which checkpoints of which runs together, to where."""
 
     kind: Kind
-    run: Run
-    checkpoint: Path
+    runs: Sequence[Run]
+    checkpoints: Sequence[Path]
     inputs: Sequence[FileFingerprint]
     output: Path
     selection: Selection = field(default_factory=Selection)
@@ -164,14 +164,21 @@ def _job(task: Task, translator: Translates) -> dict[str, Any]:
         "format": SYNTHESIS_FORMAT,
         "version": __version__,
         "kind": task.kind,
-        "step": step_of(task.checkpoint),
-        "checkpoint": {
-            name: value
-            for name, value in checksums(task.checkpoint).items()
-            if name.endswith((".safetensors", ".model")) and not name.startswith("optimizer")
-        },
+        "checkpoints": [
+            {"step": step_of(checkpoint), "files": _translating_files(checkpoint)}
+            for checkpoint in task.checkpoints
+        ],
         "decoding": translator.decoding.model_dump(mode="json"),
         "inputs": [file.sha256 for file in task.inputs],
+    }
+
+
+def _translating_files(checkpoint: Path) -> dict[str, str]:
+    """SHA-256 of each file of a checkpoint that its translations follow from, by name."""
+    return {
+        name: value
+        for name, value in checksums(checkpoint).items()
+        if name.endswith((".safetensors", ".model")) and not name.startswith("optimizer")
     }
 
 
@@ -261,7 +268,7 @@ def _write_record(
 ) -> None:
     record = {
         **job,
-        "run": str(task.run.root.resolve()),
+        "runs": [str(run.root.resolve()) for run in task.runs],
         "inputs": [{"path": file.path, "sha256": file.sha256} for file in task.inputs],
         "selection": {**asdict(task.selection), "lowest_score": lowest},
         "counts": asdict(counts),

@@ -54,7 +54,9 @@ def task(tmp_path):
 
     def make(kind="backtranslation", name="bt.jsonl", **selection) -> Task:
         output = tmp_path / name
-        return Task(kind, Run(tmp_path / "run"), checkpoint, inputs, output, Selection(**selection))
+        return Task(
+            kind, [Run(tmp_path / "run")], [checkpoint], inputs, output, Selection(**selection)
+        )
 
     return make
 
@@ -107,10 +109,11 @@ def test_the_record_says_what_made_the_corpus(task, tmp_path):
     result = made(task(keep=0.5), Upper(Decoding(beam_size=3)))
     record = json.loads(result.record.read_text())
     assert result.record == tmp_path / "bt.record.json"
-    assert (record["kind"], record["step"]) == ("backtranslation", 7)
-    assert record["run"] == str(tmp_path / "run")
+    assert record["kind"] == "backtranslation"
+    assert record["runs"] == [str(tmp_path / "run")]
     weights = tmp_path / "run" / "checkpoints" / "step-00000007" / "model.safetensors"
-    assert record["checkpoint"] == {"model.safetensors": sha256(weights)}
+    files = {"model.safetensors": sha256(weights)}
+    assert record["checkpoints"] == [{"step": 7, "files": files}]
     assert record["decoding"]["beam_size"] == 3
     assert record["inputs"] == [{"path": "/text", "sha256": "12"}]
     assert record["selection"] == {"min_score": None, "keep": 0.5, "lowest_score": -0.5}

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import train_in_process, write_config
-from light_training import of_kind, outcome, use_light_step, use_light_validation
+from light_training import of_kind, outcome
 
 from s2s_cli.errors import ConfigError, RunError
 from s2s_cli.files import sha256
@@ -14,13 +13,7 @@ from s2s_cli.runs.checkpoint import read_all_inference_weights
 from s2s_cli.runs.run import Run
 from s2s_cli.training.events import ModelReady, TokenizerLearned, WeightsInitialized
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def light(monkeypatch):
-    use_light_step(monkeypatch)
-    use_light_validation(monkeypatch)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("light")]
 
 
 @pytest.fixture
@@ -30,15 +23,6 @@ def settings(settings, trained):
     # The saved weights are then those that the training began with.
     settings["training"]["optimizer"]["learning_rate"] = 1e-30
     return settings
-
-
-@pytest.fixture
-def train(tmp_path, settings):
-    def run(*overrides: str, name: str = "run", **options) -> list:
-        config = write_config(tmp_path / "c.yaml", settings)
-        return train_in_process(config, tmp_path / name, *overrides, **options)
-
-    return run
 
 
 def weights_of(run: Path, checkpoint: str = "latest") -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import MODELS, train_in_process, write_config
+from conftest import MODELS
 from light_training import (
     default_metrics,
     of_kind,
@@ -33,24 +33,7 @@ from s2s_cli.training.events import (
     VectorsMatched,
 )
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def light(monkeypatch):
-    use_light_step(monkeypatch)
-    use_light_validation(monkeypatch)
-
-
-@pytest.fixture
-def train(tmp_path, settings):
-    """Trains `settings`, as they are at the call, in a run of `tmp_path`."""
-
-    def run(*overrides: str, name: str = "run", **options) -> list:
-        config = write_config(tmp_path / "c.yaml", settings)
-        return train_in_process(config, tmp_path / name, *overrides, **options)
-
-    return run
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("light")]
 
 
 def latest_state(run: Path) -> dict:

@@ -4,21 +4,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import train_in_process, write_config
-from light_training import of_kind, outcome, saved_arrays, use_light_step, use_light_validation
+from conftest import write_config
+from light_training import of_kind, outcome, saved_arrays
 
 from s2s_cli.config.load import load_config
 from s2s_cli.errors import ConfigError, RunError
 from s2s_cli.runs.run import Run
 from s2s_cli.training.events import EpochRestarted, ModelReady, SubwordsSampled
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def light(monkeypatch):
-    use_light_step(monkeypatch)
-    use_light_validation(monkeypatch)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("light")]
 
 
 @pytest.fixture
@@ -29,15 +23,6 @@ def settings(settings):
         subword_sampling={"source": 0.2, "target": 0.2}, max_steps=25, checkpoint_steps=5
     )
     return settings
-
-
-@pytest.fixture
-def train(tmp_path, settings):
-    def run(*overrides: str, name: str = "run", **options) -> list:
-        config = write_config(tmp_path / "c.yaml", settings)
-        return train_in_process(config, tmp_path / name, *overrides, **options)
-
-    return run
 
 
 def stores(run: Path) -> dict[str, dict[str, bytes]]:
