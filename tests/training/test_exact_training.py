@@ -104,12 +104,14 @@ INGREDIENTS = {
         "scheduled_sampling": {"rate": 0.5, "steps": 5, "choice": "sampled"},
         "batches_per_step": 2,
         "averaging": {"method": "ema", "decay": 0.5},
+        "model": {"variational_dropout": True, "recurrent_dropout": 0.2, "layer_norm": True},
     },
     "transformer": {
         "token_cutoff": {"source": 0.1, "target": 0.1},
         "consistency": {"method": "simcut", "share_encoder": True},
         "batches_per_step": 3,
         "averaging": {"method": "checkpoints", "checkpoints": 3, "interval": 3},
+        "model": {"layer_drop": 0.3},
     },
 }
 
@@ -118,8 +120,9 @@ INGREDIENTS = {
 def test_a_killed_training_with_every_regulariser_and_average_ends_with_the_same_bits(
     corpus, tmp_path, architecture
 ):
-    settings = tiny_settings(corpus, architecture)
-    settings["training"].update(INGREDIENTS[architecture])
+    settings, ingredients = tiny_settings(corpus, architecture), dict(INGREDIENTS[architecture])
+    settings["model"].update(ingredients.pop("model"))
+    settings["training"].update(ingredients)
     config = write_config(tmp_path / "c.yaml", settings)
     train_in_process(config, tmp_path / "whole")
     run = Run(tmp_path / "killed")
