@@ -79,11 +79,28 @@ def score_translations(
     scores = []
     for name, metric in scoring.metrics().items():
         if name in names:
-            result = metric.corpus_score(list(translations), references, n_bootstrap=resamples)
-            signature = str(metric.get_signature())
-            interval = _interval(result, signature) if resamples > 1 else None
-            scores.append(Score(name, float(result.score), signature, interval))
+            scores.append(_score(name, metric, list(translations), references, resamples))
     return scores
+
+
+def _score(
+    name: str,
+    metric: Any,
+    translations: list[str],
+    references: Sequence[Sequence[str]],
+    resamples: int,
+) -> Score:
+    """The score by one of sacreBLEU's metrics."""
+    try:
+        result = metric.corpus_score(translations, references, n_bootstrap=resamples)
+        signature = str(metric.get_signature())
+        interval = _interval(result, signature) if resamples > 1 else None
+    except TypeError:
+        # sacreBLEU 2.6 cannot estimate an interval where only some resamples score exactly 0, as
+        # those of a few, or of very bad, translations do.
+        result, interval = metric.corpus_score(translations, references), None
+        signature = str(metric.get_signature())
+    return Score(name, float(result.score), signature, interval)
 
 
 def _interval(result: Any, signature: str) -> tuple[float, float]:

@@ -70,7 +70,7 @@ BAD_INPUT = {
     "wrong type": (_bad_config("model.dropout", "much"), "model.dropout is 'much'; it must be a number."),
     "useless argument": (
         _bad_config("training.optimizer.arguments", {"use_ema": True}),
-        "training.optimizer.arguments.use_ema is not supported",
+        "training.optimizer.arguments.use_ema is a setting of its own; set training.averaging",
     ),
     "missing file": (
         _bad_config("data.train.source", "no.en"), "no.en: there is no such file."

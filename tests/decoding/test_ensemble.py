@@ -17,7 +17,6 @@ from s2s_cli.decoding.ensemble import ensemble_step
 from s2s_cli.decoding.search import Search, StepOutput
 from s2s_cli.decoding.translator import Translator, load_tokenizers
 from s2s_cli.errors import RunError, S2SError
-from s2s_cli.evaluation.evaluate import evaluate
 from s2s_cli.evaluation.records import read_record
 from s2s_cli.export.export import load_model
 from s2s_cli.runs.run import Run
@@ -203,14 +202,15 @@ def test_the_command_translates_with_all_runs(runs):
 
 
 def test_an_evaluation_of_an_ensemble_is_recorded_beside_that_of_its_first_run(
-    runs, corpus, tmp_path
+    runs, corpus, tmp_path, capsys
 ):
     first = Run(Path(shutil.copytree(runs[0].root, tmp_path / "run")))
-    files = (str(corpus / "validation.digits"), str(corpus / "validation.words"))
-    translator = together([first, runs[1]])
-    found = evaluate(first, translator, *files, bleu_tokenizer="13a", ensemble=[runs[1]])
-    assert found.record.name == "ensemble-validation.digits.jsonl"
-    description, _ = read_record(found.record)
+    files = ["--source", corpus / "validation.digits", "--reference", corpus / "validation.words"]
+    given = ["evaluate", first.root, "--ensemble", runs[1].root, *files]
+    assert main([*map(str, given)]) == 0
+    record = first.translations("ensemble-validation.digits")
+    assert str(record) in capsys.readouterr().err
+    description, _ = read_record(record)
     assert description["ensemble"] == [str(runs[1].root)]
 
 

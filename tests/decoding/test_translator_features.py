@@ -170,7 +170,7 @@ def test_what_needs_attention_is_refused_for_a_model_without(setting, tmp_path, 
     with pytest.raises(
         ConfigError, match="which needs attention, and this model has none"
     ) as caught:
-        ModelSearch(config.model, VocabSizes(15, 20), config.decoding)
+        ModelSearch((config.model,), VocabSizes(15, 20), config.decoding)
     assert setting.partition("=")[0] in caught.value.message
 
 

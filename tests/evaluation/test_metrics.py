@@ -84,6 +84,16 @@ def test_without_resamples_there_are_no_intervals_and_the_scores_are_the_same():
     assert "interval" not in without[0].as_json() and "bs:" not in without[0].signature
 
 
+def test_where_some_resamples_score_0_there_is_a_score_and_no_wrong_interval():
+    texts = ["a b c d e", "x", "y"]
+    references = [["a b c d e", "q", "r"]]
+    bleu, chrf, ter = score_translations(texts, references, Scoring("13a"), resamples=200)
+    without = score_translations(texts, references, Scoring("13a"))
+    assert [s.value for s in (bleu, chrf, ter)] == [s.value for s in without]
+    for score in (bleu, chrf, ter):
+        assert score.interval is None or score.interval[0] <= score.value <= score.interval[1]
+
+
 def test_the_interval_of_scores_that_are_all_0_is_0():
     found = score_translations(["a"], [["b"]], Scoring("13a"), resamples=10)
     assert [(score.value, score.interval) for score in found[:2]] == 2 * [(0, (0, 0))]
