@@ -34,16 +34,14 @@ def backtranslate(
 
     runs = options.runs_of(run, ensemble, checkpoint)
     decoding = override_decoding(runs[0].config(), **(overrides or {}), n_best=1)
-    folders = [one.find_checkpoint(checkpoint) for one in runs]
     sentences, inputs = file_sentences(input_file)
     start_tensorflow(threads)
     from s2s_cli.cli.output import line_count
     from s2s_cli.synthesis.synthesize import Task
 
-    task = Task("backtranslation", runs, folders, inputs, Path(output_file))
+    task = Task("backtranslation", runs, checkpoint, inputs, Path(output_file))
     make_corpus(
         task,
-        checkpoint,
         decoding,
         sentences,
         total=line_count(input_file),

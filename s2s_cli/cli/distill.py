@@ -49,13 +49,12 @@ def distill(
     runs = options.runs_of(run, ensemble, checkpoint)
     config = runs[0].config()
     decoding = override_decoding(config, **(overrides or {}), n_best=1)
-    folders = [one.find_checkpoint(checkpoint) for one in runs]
     sentences, inputs = training_sources(config) if source is None else file_sentences(source)
     start_tensorflow(threads)
     from s2s_cli.cli.output import line_count
     from s2s_cli.synthesis.synthesize import Selection, Task
 
     selection = Selection(min_score, keep)
-    task = Task("distillation", runs, folders, inputs, Path(output_file), selection)
+    task = Task("distillation", runs, checkpoint, inputs, Path(output_file), selection)
     total = None if source is None else line_count(source)
-    make_corpus(task, checkpoint, decoding, sentences, total=total, force=force, entry="")
+    make_corpus(task, decoding, sentences, total=total, force=force, entry="")

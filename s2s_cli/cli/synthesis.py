@@ -26,7 +26,6 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists
 
 def make_corpus(
     task: Task,
-    checkpoint: str,
     decoding: Decoding,
     sentences: Iterator[str],
     *,
@@ -34,15 +33,12 @@ def make_corpus(
     force: bool,
     entry: str,
 ) -> None:
-    """Makes the corpus of a task with a bar, and says how it is trained on.
-
-    `checkpoint` is what the option --checkpoint names; `entry` is how `data.train` names the corpus,
-    after its path.
-    """
+    """Makes the corpus of a task with a bar, and says how it is trained on: `entry` is how
+    `data.train` names it, after its path."""
     from s2s_cli.decoding.translator import Translator
     from s2s_cli.synthesis.synthesize import describe_left_out, synthesize
 
-    translator = Translator.from_runs(task.runs, checkpoint, decoding)
+    translator = Translator.from_runs(task.runs, task.checkpoint, decoding)
     with console.Meter("translating", total, "sentence") as meter:
         made = synthesize(task, translator, sentences, force=force, on_done=meter.add)
     left_out = describe_left_out(made.counts)

@@ -96,10 +96,16 @@ class Task:
 
     kind: Kind
     runs: Sequence[Run]
-    checkpoints: Sequence[Path]
+    checkpoint: str
+    """The name of the checkpoint of each run: best, latest or a step."""
     inputs: Sequence[FileFingerprint]
     output: Path
     selection: Selection = field(default_factory=Selection)
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """The checkpoint of each run."""
+        return [run.find_checkpoint(self.checkpoint) for run in self.runs]
 
     def require_writable(self, *, force: bool) -> None:
         """Raises DataError for a name that would not be read as what it is, a folder that is missing,

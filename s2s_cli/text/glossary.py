@@ -128,7 +128,7 @@ def _is_boundary(sentence: str, place: int) -> bool:
 
 
 def contains(ids: Sequence[int], term: Sequence[int]) -> bool:
-    """Whether the term's ids stand in `ids`, one behind the other."""
+    """Whether `ids` contains the term's ids consecutively."""
     return any(list(ids[start : start + len(term)]) == list(term) for start in _starts(ids, term))
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import keras
 import numpy as np
 
 from s2s_cli.config.schema import Averaging
-from s2s_cli.runs.checkpoint import is_whole, read_weights
+from s2s_cli.errors import RunError
+from s2s_cli.runs.checkpoint import read_weights
 from s2s_cli.runs.run import Run
 
 
@@ -56,9 +58,11 @@ class InferenceWeights:
         }
         shapes = {path: value.shape for path, value in sums.items()}
         folders = map(self._run.checkpoint, earlier_steps(self._settings, step))
-        # What is not whole was reported when the training began.
-        averaged = [folder for folder in folders if is_whole(folder)]
-        for folder in averaged:
-            for path, value in read_weights(folder, shapes).items():
-                sums[path] += value
-        return {path: value / np.float32(len(averaged) + 1) for path, value in sums.items()}
+        count = 1
+        for folder in folders:
+            # What is damaged was reported when the training began.
+            with suppress(RunError):
+                for path, value in read_weights(folder, shapes).items():
+                    sums[path] += value
+                count += 1
+        return {path: value / np.float32(count) for path, value in sums.items()}

@@ -54,9 +54,7 @@ def task(tmp_path):
 
     def make(kind="backtranslation", name="bt.jsonl", **selection) -> Task:
         output = tmp_path / name
-        return Task(
-            kind, [Run(tmp_path / "run")], [checkpoint], inputs, output, Selection(**selection)
-        )
+        return Task(kind, [Run(tmp_path / "run")], "7", inputs, output, Selection(**selection))
 
     return make
 
