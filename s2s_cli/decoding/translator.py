@@ -197,13 +197,13 @@ class Translator:
         whole = self._tokenizers.source.encode(sentences)
         size, is_split = self.decoding.max_source_length, self.decoding.long_sources == "split"
         parts = [split_source(ids, self._source_tokens, size or max(1, len(ids))) for ids in whole]
-        kept = [row if is_split else row[:1] for row in parts]
+        used = [row if is_split else row[:1] for row in parts]
         sources = [
             _Source(part, sentence, start)
-            for sentence, row in zip(sentences, kept, strict=True)
+            for sentence, row in zip(sentences, used, strict=True)
             for part, start in zip(row, accumulate(map(len, row), initial=0), strict=False)
         ]
-        ends = list(accumulate(map(len, kept)))
+        ends = list(accumulate(map(len, used)))
         sources = self._with_required(sources, [0, *ends], prefixes, glossary)
         found = self._translate_all(sources, set(ends), on_batch)
         return [

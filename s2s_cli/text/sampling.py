@@ -24,7 +24,7 @@ import numpy as np
 from s2s_cli.errors import S2SError
 from s2s_cli.files import replace_folder, write_text
 from s2s_cli.text.sampling_worker import CHUNK, Drawing, DrawnChunk, read_chunk
-from s2s_cli.text.store import TokenStore, checksums, map_rows
+from s2s_cli.text.store import TokenStore, checksums, map_rows, open_described
 
 # Raised whenever the same arguments would give other ids.
 SAMPLING_VERSION = 1
@@ -49,13 +49,9 @@ def sampling_key(drawing: Drawing, store_key: str) -> str:
 def open_sampled(folder: Path, drawing: Drawing, plain: TokenStore) -> SampledStore | None:
     """The ids in `folder` with all else of `plain`; None where they are damaged or of another key."""
     key = sampling_key(drawing, plain.key)
-    try:
-        description = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-        if description["key"] != key or description["sha256"] != checksums(folder):
-            return None
-        return _map_sampled(folder, description, drawing, plain)
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
+    return open_described(
+        folder, key, lambda description: _map_sampled(folder, description, drawing, plain)
+    )
 
 
 def _map_sampled(

@@ -114,11 +114,19 @@ class TokenStore:
 def open_store(folder: Path, key: str | None = None) -> TokenStore | None:
     """The store in `folder`; None if there is none, it is damaged, or `key` is given and not its
     key."""
+    return open_described(folder, key, lambda description: _map_files(folder, description))
+
+
+def open_described(
+    folder: Path, key: str | None, map_files: Callable[[dict[str, Any]], _Out]
+) -> _Out | None:
+    """What `map_files` makes of the description in a folder's store.json; None if the files are
+    damaged, or `key` is given and not theirs."""
     try:
         description = json.loads((folder / "store.json").read_text(encoding="utf-8"))
         if key not in (None, description["key"]) or description["sha256"] != checksums(folder):
             return None
-        return _map_files(folder, description)
+        return map_files(description)
     except (OSError, ValueError, LookupError, TypeError):
         return None
 

@@ -109,9 +109,9 @@ class Epochs:
 
     def _remove_stores(self, keep: tuple[int, ...]) -> None:
         """Removes the ids of other epochs. Where a file of them is still open, a later call does."""
-        kept = [self._run.epoch_store(epoch) for epoch in keep]
+        needed = [self._run.epoch_store(epoch) for epoch in keep]
         for folder in self._run.epoch_stores():
-            if folder not in kept:
+            if folder not in needed:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
