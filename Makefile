@@ -4,16 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 QUICKSTART := runs/quickstart
-# Processes that share the tests, and what they ran of the package.
+# Processes that share the tests.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
-COVERAGE := --cov --cov-report term
 
-.PHONY: help demo test test-fast check docs faults fuzz bench clean
+.PHONY: help demo test test-fast coverage check docs faults fuzz bench clean
 
 help:
 	@echo "make demo       install, train the quickstart (dates, two minutes), translate, export"
 	@echo "make test       install what the tests need and run every test; about ten minutes"
 	@echo "make test-fast  only the tests that train nothing and start no process; a minute"
+	@echo "make coverage   every test, and which lines of the package they run; a quarter slower"
 	@echo "make check      lint and types"
 	@echo "make docs       generate docs/settings.md and docs/commands.md from the program"
 	@echo "make faults     trainings with kills, damaged files and full disks; an hour"
@@ -49,10 +49,13 @@ demo: $(VENV)/.base
 	@echo "  $(BIN)/s2s init YOUR.source YOUR.target     # then: $(BIN)/s2s train s2s.yaml"
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(PARALLEL) $(COVERAGE)
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
+
+coverage: $(VENV)/.dev
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report term
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

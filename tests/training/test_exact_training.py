@@ -100,7 +100,6 @@ def test_a_training_killed_in_an_epoch_and_in_a_validation_ends_with_the_same_bi
 INGREDIENTS = {
     "lstm": {
         "word_dropout": {"source": 0.1, "target": 0.1},
-        "consistency": {"method": "r_drop"},
         "scheduled_sampling": {"rate": 0.5, "steps": 5, "choice": "sampled"},
         "batches_per_step": 2,
         "averaging": {"method": "ema", "decay": 0.5},
