@@ -29,6 +29,7 @@ from s2s_cli.cli.schema import schema
 from s2s_cli.cli.score import score
 from s2s_cli.cli.train import train
 from s2s_cli.cli.translate import translate
+from s2s_cli.cli.verify import verify
 from s2s_cli.errors import S2SError
 
 USER_MISTAKE = 1
@@ -37,7 +38,7 @@ GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
     "Data": (check, clean, backtranslate, distill),
     "Model": (init, train),
     "Use": (translate, score, evaluate, compare),
-    "Ship": (export,),
+    "Ship": (export, verify),
     "Settings": (schema,),
 }
 

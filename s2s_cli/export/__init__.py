@@ -1,3 +1,7 @@
 """A trained run becomes an artefact that others can load, with proof that it says the same."""
 
-FORMATS = ("keras", "saved_model")
+FORMAT_NAMES = ("keras", "saved_model")
+# Settings of `decoding` that no export follows, which its notes then say; and those of sampling, which
+# every format refuses.
+NOTED_SETTINGS = ("n_best", "shortlist", "precision")
+SAMPLING_SETTINGS = ("temperature", "top_k", "top_p", "seed")

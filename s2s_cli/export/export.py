@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
-from s2s_cli.config.schema import ResolvedConfig
+from s2s_cli.config.schema import Decoding, ResolvedConfig
 from s2s_cli.decoding.model_search import ModelSearch
-from s2s_cli.decoding.translator import Translator, load_tokenizers
+from s2s_cli.decoding.translator import Translator, load_tokenizers, resolve_decoding
 from s2s_cli.errors import ExportError
-from s2s_cli.export import FORMATS, keras_models, saved_model
-from s2s_cli.export.description import DESCRIPTION
-from s2s_cli.export.proof import Proof, prove
+from s2s_cli.export.artefact import (
+    DESCRIPTION,
+    size,
+    versions,
+    write_checksums,
+    write_description,
+)
+from s2s_cli.export.card import write_card
+from s2s_cli.export.format import Format, require_followed
+from s2s_cli.export.formats import FORMATS
+from s2s_cli.export.proof import Comparison, Proof, compare, measured_speeds, proof_sentences
 from s2s_cli.files import flush_folder, replace_folder
 from s2s_cli.model.family import VocabSizes, family_of
 from s2s_cli.model.layer_factory import LayerFactory
@@ -22,46 +28,118 @@ from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.runs.checkpoint import read_inference_weights, require_size
 from s2s_cli.runs.run import Run
 
-# Each module has NAME, RUNNER, `search_settings` and `write`.
-MODULES: dict[str, ModuleType] = dict(zip(FORMATS, (keras_models, saved_model), strict=True))
-
 
 def export(
-    run: Run, export_format: str, output: Path | None, checkpoint: str = "best"
+    run: Run,
+    export_format: str,
+    output: Path | None,
+    checkpoint: str = "best",
+    decoding: Decoding | None = None,
 ) -> tuple[Path, Proof]:
     """Exports a checkpoint of a run; returns where the artefact is and what was compared.
 
-    It is written beside `output` and renamed after the proof, so a failure leaves nothing
-    behind and an earlier artefact in place. Raises ExportError, RunError.
+    It searches as `decoding` says (None: as the run does). It is written beside `output` and renamed
+    after the proof, so a failure leaves nothing behind and an earlier artefact in place. Raises
+    ExportError, RunError.
     """
     output = (output or run.export(export_format)).resolve()
     _require_replaceable(output)
-    module, config = MODULES[export_format], run.config()
-    # The artefact searches the whole vocabulary in float32, which every runtime can.
-    decoding = module.search_settings(config.decoding).model_copy(
-        update={"shortlist": None, "precision": "float32"}
-    )
-    config = config.model_copy(update={"decoding": decoding})
+    used, config = FORMATS[export_format], run.config()
+    requested = decoding or config.decoding
+    require_followed(used, requested)
+    notes = _notes(config.decoding)
+    config = config.model_copy(update={"decoding": _exported(requested, config)})
     folder = run.find_checkpoint(checkpoint)
-    tokenizers = load_tokenizers(run, config, folder)
-    sizes = VocabSizes(*tokenizers.vocab_sizes)
-    seq2seq = _load_weights(config, folder, sizes, "float32")
-    samples = run.samples()
     beside = output.with_name(f".{output.name}.{os.getpid()}")
     try:
         beside.mkdir(parents=True)
-        left_out = module.write(beside, seq2seq, run, config)
-        search = ModelSearch((config.model,), sizes, decoding)
-        translator = Translator.from_weights(search, seq2seq.weights, tokenizers)
-        sources = [ids for ids in tokenizers.source.encode(samples) if ids]
-        proof = prove(beside, export_format, module.RUNNER, seq2seq, translator, sources)
+        proof = _write_and_prove(beside, used, run, config, folder, notes)
         flush_folder(beside)
         replace_folder(beside, output)
     except OSError as error:
-        raise ExportError(f"{output}: cannot be written: {error.strerror or error}.") from None
+        place = error.filename or output
+        raise ExportError(f"{place}: {error.strerror or error}. Nothing was written.") from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return output, replace(proof, left_out=left_out)
+    return output, proof
+
+
+def _write_and_prove(
+    beside: Path,
+    export_format: Format,
+    run: Run,
+    config: ResolvedConfig,
+    checkpoint: Path,
+    notes: tuple[str, ...],
+) -> Proof:
+    """Writes the whole artefact to a folder; `notes` say what it does otherwise than the run."""
+    tokenizers, samples = load_tokenizers(run, config, checkpoint), run.samples()
+    sizes = VocabSizes(*tokenizers.vocab_sizes)
+    seq2seq = _load_weights(config, checkpoint, sizes, "float32")
+    left_out = export_format.write(beside, seq2seq, config)
+    write_description(beside, export_format, run, config)
+    write_card(beside, export_format, run, config, seq2seq, checkpoint)
+    search = ModelSearch((config.model,), sizes, config.decoding)
+    translator = Translator.from_weights(search, seq2seq.weights, tokenizers)
+    longest = config.decoding.max_source_length
+    assert longest is not None  # resolved
+    tokens = list(map(len, tokenizers.source.encode(samples)))
+    sentences = proof_sentences(samples, tokens, longest)
+    compared = compare(
+        beside, export_format.name, seq2seq, translator, tokenizers.source.tokens(), sentences
+    )
+    compared.write_sentences(beside)
+    proof = _proof(compared, beside, export_format, (*left_out, *notes), translator)
+    proof.write(beside)
+    write_checksums(beside)
+    return proof
+
+
+def _proof(
+    compared: Comparison,
+    folder: Path,
+    export_format: Format,
+    notes: tuple[str, ...],
+    translator: Translator,
+) -> Proof:
+    """What was compared, with sizes and speeds."""
+    one_by_one, in_batches = compared.artefact.speeds
+    run_one_by_one, run_in_batches = measured_speeds(translator, compared.sentences)
+    return Proof(
+        sentences=len(compared.sentences),
+        ties=compared.ties,
+        bytes=size(folder),
+        speed_one_by_one=one_by_one,
+        speed_in_batches=in_batches,
+        run_speed_one_by_one=run_one_by_one,
+        run_speed_in_batches=run_in_batches,
+        versions=versions(export_format),
+        notes=notes,
+    )
+
+
+def _exported(decoding: Decoding, config: ResolvedConfig) -> Decoding:
+    """The search of an artefact: over the whole vocabulary and in float32, which every runtime can."""
+    changes = {"n_best": 1, "shortlist": None, "precision": "float32"}
+    return resolve_decoding(decoding.model_copy(update=changes), [config])
+
+
+def _notes(decoding: Decoding) -> tuple[str, ...]:
+    """A sentence for each setting of a run's search that its artefacts do not have."""
+    notes = []
+    if decoding.n_best > 1:
+        notes.append(f"n_best is {decoding.n_best}: an export gives the best translation alone.")
+    if decoding.shortlist is not None:
+        notes.append(
+            f"shortlist is {decoding.shortlist}: an export scores the whole vocabulary, as does the"
+            " search that it was compared with."
+        )
+    if decoding.precision not in ("auto", "float32"):
+        notes.append(
+            f"precision is {decoding.precision}: an export computes in float32, as does the search"
+            " that it was compared with."
+        )
+    return tuple(notes)
 
 
 def load_model(run: Run, checkpoint: str = "best", precision: str = "float32") -> Seq2Seq:

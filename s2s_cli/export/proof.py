@@ -1,13 +1,11 @@
-"""Loads an artefact in a fresh process and compares its translations with those of the run."""
+"""Compares what an artefact says in a fresh process with what the run says, from text to text."""
 
 from __future__ import annotations
 
 import json
-import re
-import subprocess
-import sys
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,76 +14,172 @@ import numpy as np
 from s2s_cli.config.schema import Decoding
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.errors import ExportError
+from s2s_cli.export.artefact import PROOF, SENTENCES
+from s2s_cli.export.fresh_process import Answer, translate_in_fresh_process
+from s2s_cli.files import write_text
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.text.padding import source_ids
-from s2s_cli.text.tokenizer import BOS, PAD
+from s2s_cli.text.tokenizer import BOS
 
 # Two outputs may differ where the run scores them as close as this: float32 sums in another order
 # may then prefer the other one.
 TIE = 1e-3
-
-# The fresh process cannot import s2s_cli: an artefact that needs it fails here, and not at its
-# user's.
-_BEGINNING = """
-import json, pathlib, runpy, sys
-sys.modules["s2s_cli"] = None
-folder, answer = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
-sources = json.loads(sys.stdin.read())
-"""
-_END = """
-answer.write_text(json.dumps(found))
-"""
+# Sentences that no held-out sample need be: nothing, white space, what SentencePiece refuses or takes
+# for something else, characters that no vocabulary has, one that is short. Long ones are made of samples.
+ODD = (
+    "",
+    "   ",
+    "\0",
+    "a\0b",
+    "\ud800",
+    "\u2581",
+    "\ufffd \U0001f600 \u2040",
+    "\u200f\u202e",
+    ".",
+    "a",
+)
+DEFECT = "Nothing was written. This is a defect; please report it with the run's config.yaml."
+# Seconds are measured on as many sentences, one by one.
+TIMED = 10
 
 
 @dataclass(frozen=True)
 class Proof:
-    """How many sentences were compared, how many differ at a tie, and what was left out."""
+    """What was compared.
+
+    `sentences` were translated by both; `ties` of them differ, at a tie of two scores of the run. Speeds
+    are sentences a second, of the artefact in its own process and of the run in this one.
+    """
 
     sentences: int
     ties: int
-    left_out: str = ""
+    bytes: int = 0
+    speed_one_by_one: float = 0.0
+    speed_in_batches: float = 0.0
+    run_speed_one_by_one: float = 0.0
+    run_speed_in_batches: float = 0.0
+    versions: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def identical(self) -> int:
+        """How many sentences have the same text."""
+        return self.sentences - self.ties
+
+    def write(self, folder: Path) -> None:
+        """Writes proof.json."""
+        content = {"identical": self.identical, **asdict(self)}
+        write_text(folder / PROOF, json.dumps(content, indent=1) + "\n")
 
 
-def prove(
+@dataclass(frozen=True)
+class Comparison:
+    """Each sentence, what the run and the artefact made of it, and how many of them differ."""
+
+    sentences: Sequence[str]
+    run: Sequence[str]
+    artefact: Answer
+    ties: int
+
+    def write_sentences(self, folder: Path) -> None:
+        """Writes what `s2s verify` translates again, a JSON object a line."""
+        rows = zip(self.sentences, self.run, self.artefact.texts, strict=True)
+        lines = (
+            json.dumps({"source": source, "run": ours, "artefact": theirs})
+            for source, ours, theirs in rows
+        )
+        write_text(folder / SENTENCES, "".join(f"{line}\n" for line in lines))
+
+
+def proof_sentences(samples: Sequence[str], tokens: Sequence[int], longest: int) -> list[str]:
+    """Held-out sentences, odd ones, and one that is too long for the model at once.
+
+    `tokens` has the number of tokens of each sample; `longest` is the most that are translated at once.
+    """
+    per_sample = max(1.0, float(np.mean(tokens)) if tokens else 1.0)
+    count = int(2.5 * longest / per_sample) + 1
+    repeated = [samples[i % len(samples)] for i in range(count)] if samples else ["a"] * count
+    return [*samples, *ODD, " ".join(repeated)]
+
+
+def compare(
     folder: Path,
     export_format: str,
-    runner: str,
     seq2seq: Seq2Seq,
     translator: Translator,
-    sources: Sequence[list[int]],
-) -> Proof:
-    """Compares ids sentence by sentence; ExportError where they differ and it is no tie.
+    source_tokens: Sequence[str],
+    sentences: Sequence[str],
+) -> Comparison:
+    """Translates sentences in a fresh process; ExportError where they differ and it is no tie.
 
-    `runner` is the Python code that translates with the artefact.
+    `source_tokens` are all tokens of the source vocabulary, by id.
     """
-    expected = translator.search(sources)
-    found = _run_in_fresh_process(folder, export_format, runner, sources)
+    expected = translator.translate(sentences)
+    found = translate_in_fresh_process(folder, export_format, sentences, timed=TIMED)
     ties = 0
-    for source, (best, *_), theirs in zip(sources, expected, found, strict=True):
-        ours = best.ids
-        if ours == theirs:
+    for sentence, ours, theirs, parts in zip(
+        sentences, expected, found.texts, found.parts, strict=True
+    ):
+        tokens = tuple(source_tokens[i] for source, _ in parts for i in source)
+        if tokens == ours.source_tokens and ours.text == theirs:
             continue
-        if not theirs or _distance(seq2seq, source, ours, theirs, translator.decoding) > TIE:
+        if tokens != ours.source_tokens or not _is_tie(
+            seq2seq, translator, sentence, theirs, parts
+        ):
             raise ExportError(
                 f"The {export_format} export does not translate as the run does:"
-                f" for source ids {source} it gives {theirs}, the run {ours}.",
-                "Nothing was written. This is a defect; please report it with the run's config.yaml.",
+                f" {sentence!r} becomes {theirs!r}; in the run, {ours.text!r}.",
+                DEFECT,
             )
         ties += 1
-    return Proof(len(sources), ties)
+    return Comparison(sentences, [one.text for one in expected], found, ties)
 
 
-def _distance(
+def measured_speeds(translator: Translator, sentences: Sequence[str]) -> tuple[float, float]:
+    """Sentences a second of the run, one by one and in batches, as `translate_in_fresh_process`
+    measures them."""
+    some = sentences[:TIMED]
+    translator.translate(some[:1])
+    began = time.perf_counter()
+    for sentence in some:
+        translator.translate([sentence])
+    ended = time.perf_counter()
+    translator.translate(sentences)
+    return len(some) / (ended - began), len(sentences) / (time.perf_counter() - ended)
+
+
+def _is_tie(
+    seq2seq: Seq2Seq, translator: Translator, sentence: str, text: str, parts: Sequence[Any]
+) -> bool:
+    """Whether the run itself scores what an artefact made of a sentence as high as its own output.
+
+    Alone, it may even give the artefact's: sums in float32 depend on what a sentence is batched with.
+    """
+    (alone,) = translator.translate([sentence])
+    if alone.text == text:
+        return True
+    distances = []
+    for source, theirs in parts:
+        ((best, *_),) = translator.search([source])
+        if best.ids == theirs:
+            continue
+        if not theirs:
+            return False
+        distances.append(distance(seq2seq, source, best.ids, theirs, translator.decoding))
+    return bool(distances) and max(distances) <= TIE
+
+
+def distance(
     seq2seq: Seq2Seq,
-    source: list[int],
-    ours: list[int],
-    theirs: list[int],
+    source: Sequence[int],
+    ours: Sequence[int],
+    theirs: Sequence[int],
     decoding: Decoding,
 ) -> float:
     """The distance between the run's scores of two outputs that differ.
 
-    For greedy search, between the two best logits at the first id that differs; for a beam,
-    between the scores of both outputs.
+    For greedy search, between the logits of both at the first id that differs; for a beam, between
+    the scores of both outputs, without a coverage penalty.
     """
     if decoding.beam_size > 1:
         scores = [
@@ -93,28 +187,22 @@ def _distance(
             for ids in (ours, theirs)
         ]
         return float(abs(scores[0] - scores[1]))
-    position = next(
-        (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b),
-        min(len(ours), len(theirs)),
-    )
-    return margin(seq2seq, source, ours[:position])
+    pairs = zip(ours, theirs, strict=False)
+    position = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
+    if position is None:  # one has ended by its length alone
+        return float("inf")
+    logits = _logits(seq2seq, source, ours[:position])[-1]
+    return float(abs(logits[ours[position]] - logits[theirs[position]]))
 
 
-def margin(seq2seq: Seq2Seq, source: list[int], prefix: list[int]) -> float:
-    """Distance between the two best logits of the run after a prefix of target ids."""
-    logits = _logits(seq2seq, source, prefix)[-1, PAD + 1 :]
-    second, best = np.partition(logits, -2)[-2:]
-    return float(best - second)
-
-
-def log_probability(seq2seq: Seq2Seq, source: list[int], ids: list[int]) -> float:
+def log_probability(seq2seq: Seq2Seq, source: Sequence[int], ids: Sequence[int]) -> float:
     """The log probability that the run gives to target ids."""
     logits = _logits(seq2seq, source, ids[:-1]).astype(np.float64)
     logs = logits - np.log(np.exp(logits - logits.max()).sum(axis=-1, keepdims=True)) - logits.max()
     return float(logs[np.arange(len(ids)), ids].sum())
 
 
-def _logits(seq2seq: Seq2Seq, source: list[int], prefix: list[int]) -> np.ndarray[Any, Any]:
+def _logits(seq2seq: Seq2Seq, source: Sequence[int], prefix: Sequence[int]) -> np.ndarray[Any, Any]:
     """The logits (len(prefix) + 1, V) that teacher forcing gives after each id of a prefix."""
     inputs = {
         "source_ids": source_ids([source]),
@@ -122,28 +210,3 @@ def _logits(seq2seq: Seq2Seq, source: list[int], prefix: list[int]) -> np.ndarra
     }
     logits: np.ndarray[Any, Any] = np.array(seq2seq.training_model(inputs, training=False))[0]
     return logits
-
-
-def _run_in_fresh_process(
-    folder: Path, export_format: str, runner: str, sources: Sequence[list[int]]
-) -> list[list[int]]:
-    """The ids that the artefact gives, from a Python process that cannot import this package."""
-    answer = folder / ".proof.json"
-    program = _BEGINNING + runner + _END
-    process = subprocess.run(
-        [sys.executable, "-IB", "-c", program, str(folder), str(answer)],
-        input=json.dumps(list(sources)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if process.returncode != 0:
-        errors = re.findall(r"^[\w.]*(?:Error|Exception)\b.*", process.stderr, re.MULTILINE)
-        raise ExportError(
-            f"The {export_format} export does not load in a fresh process:"
-            f" {errors[-1] if errors else f'exit code {process.returncode}'}",
-            "Nothing was written. This is a defect; please report it with the run's config.yaml.",
-        )
-    found: list[list[int]] = json.loads(answer.read_text(encoding="utf-8"))
-    answer.unlink()
-    return found

@@ -181,7 +181,7 @@ def test_what_needs_attention_is_refused_for_a_model_without(setting, tmp_path, 
     ("export_format", "changes"),
     [
         ("keras", {"no_repeat_ngram_size": 3}),
-        ("keras", {"unknown": "suppress"}),
+        ("keras", {"unknown": "replace"}),
         ("saved_model", {"unknown": "replace"}),
         ("saved_model", {"sampling": True}),
     ],
@@ -195,7 +195,9 @@ def test_an_export_that_cannot_do_what_the_run_does_is_refused(
     decoding = config.decoding.model_copy(update=changes)
     run.write_config(config.model_copy(update={"decoding": decoding}))
     (name,) = changes
-    with pytest.raises(ExportError, match=f"decoding.{name} is .* in format {export_format}"):
+    with pytest.raises(
+        ExportError, match=f"decoding.{name} is .* in format {export_format} cannot"
+    ):
         export(run, export_format, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -210,7 +212,7 @@ def test_a_saved_model_has_the_constraints_and_penalties_of_the_run(trained, tmp
     decoding = config.decoding.model_copy(update=changes)
     run.write_config(config.model_copy(update={"decoding": decoding}))
     output, proof = export(run, "saved_model", None)
-    assert proof.sentences == 24
+    assert proof.sentences > 24 and proof.ties == 0
     translator = Translator.from_run(run)
     (ids,) = translator._tokenizers.source.encode(["7 0 3 3"])
     ((expected,),) = translator.search([ids])

@@ -1,6 +1,9 @@
 """Exports: what they hold, that others can load them, and the proof that they translate alike."""
 
+import dataclasses
+import io
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,6 +16,7 @@ import pytest
 import tensorflow as tf
 import yaml
 from conftest import MODELS, made_once
+from light_training import damage
 from model_cases import (
     VARIANTS,
     by_encoder_and_decoder,
@@ -23,37 +27,62 @@ from model_cases import (
     randomised,
 )
 
+from s2s_cli.cli.app import main
+from s2s_cli.config.load import override_decoding
+from s2s_cli.config.schema import Decoding
+from s2s_cli.decoding.search import Search, StepOutput, length_limits
+from s2s_cli.decoding.translation import Hypothesis, Translation
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.errors import ExportError, RunError
-from s2s_cli.export import keras_models, proof
+from s2s_cli.export import FORMAT_NAMES, NOTED_SETTINGS, SAMPLING_SETTINGS, fresh_process, proof
+from s2s_cli.export.artefact import write_checksums
 from s2s_cli.export.export import export, load_model
+from s2s_cli.export.format import PROGRAM_SETTINGS, SEARCH_SETTINGS
+from s2s_cli.export.formats import FORMATS
+from s2s_cli.export.fresh_process import Answer
+from s2s_cli.export.keras_models import KerasModels
+from s2s_cli.export.runners import keras_runner as keras_runner_module
+from s2s_cli.export.verify import verify
 from s2s_cli.runs.run import Run
 from s2s_cli.text.tokenizer import EOS, Tokenizers
 
 pytestmark = pytest.mark.slow
 
+# Those of the proof: 24 samples, odd ones, and one that is too long.
+SENTENCES = 24 + len(proof.ODD) + 1
 WITHOUT_S2S = "import sys; sys.modules['s2s_cli'] = None\n"
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def trained(request, trained_as) -> Path:
+def each(request, trained_as) -> Path:
     """A finished run of each family."""
     return trained_as(request.param)
 
 
-@pytest.fixture(scope="module")
-def artefacts(trained, tmp_path_factory) -> dict[str, Path]:
-    """The default export of each format."""
+def exported(run: Path, factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The default export of a run in each format, which is made once."""
 
     def make(folder: Path) -> None:
-        for export_format in ("keras", "saved_model"):
-            output, result = export(Run(trained), export_format, folder / export_format)
+        for export_format in FORMATS:
+            output, result = export(Run(run), export_format, folder / export_format)
             assert output == folder / export_format
-            assert (result.sentences, result.ties) == (24, 0)
+            assert (result.sentences, result.ties) == (SENTENCES, 0)
         assert not list(folder.glob(".*"))
 
-    folder = made_once(tmp_path_factory, f"artefacts-of-{trained.parent.name}", make)
-    return {export_format: folder / export_format for export_format in ("keras", "saved_model")}
+    folder = made_once(factory, f"artefacts-of-{run.parent.name}", make)
+    return {export_format: folder / export_format for export_format in FORMATS}
+
+
+@pytest.fixture(scope="module")
+def artefacts_of_each(each, tmp_path_factory) -> dict[str, Path]:
+    """Artefacts of a run of each family."""
+    return exported(each, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def artefacts(trained, tmp_path_factory) -> dict[str, Path]:
+    """Artefacts of one run."""
+    return exported(trained, tmp_path_factory)
 
 
 def run_without_s2s(program: str, stdin: str = "") -> str:
@@ -68,13 +97,21 @@ def run_without_s2s(program: str, stdin: str = "") -> str:
     return process.stdout
 
 
-def fake_proof(monkeypatch, found: list[int]) -> None:
-    """Makes the fresh process of a proof give these ids for every sentence."""
-    monkeypatch.setattr(
-        proof,
-        "_run_in_fresh_process",
-        lambda folder, name, runner, sources: [found] * len(sources),
-    )
+def fake_proof(monkeypatch, text: str, ids: list[int], of_run: Translation | None = None) -> None:
+    """Makes the fresh process of a proof give this text, and these ids, for every sentence; and the
+    run the translation `of_run`, if it is given."""
+    translate = Translator.translate
+
+    def translated(self, sentences) -> list[Translation]:
+        found = [of_run] * len(sentences) if of_run else translate(self, sentences)
+        tokens = tuple(self._source_tokens[5:7])
+        return [dataclasses.replace(one, source_tokens=tokens) for one in found]
+
+    def answer(folder, name, sentences, *, timed=0) -> Answer:
+        return Answer([text] * len(sentences), [[[[5, 6], ids]]] * len(sentences), (1.0, 1.0))
+
+    monkeypatch.setattr(Translator, "translate", translated)
+    monkeypatch.setattr(proof, "translate_in_fresh_process", answer)
 
 
 def files(folder: Path) -> dict[Path, bytes]:
@@ -84,23 +121,32 @@ def files(folder: Path) -> dict[Path, bytes]:
 # What is written.
 
 
-def test_an_export_holds_its_model_the_tokenizers_and_how_to_use_them(trained, artefacts):
-    common = {"s2s-export.yaml", "source.model", "target.model"}
-    names = {kind: {path.name for path in folder.iterdir()} for kind, folder in artefacts.items()}
+def test_the_command_offers_the_formats_that_there_are():
+    assert tuple(FORMATS) == FORMAT_NAMES
+
+
+def test_an_export_holds_its_model_the_tokenizers_and_how_to_use_them(each, artefacts_of_each):
+    common = {
+        "s2s-export.yaml", "source.model", "target.model", "translate.py", "runner.py", "marks.py",
+        "splitting.py", "README.md", "proof.json", "proof-sentences.jsonl", "checksums.json",
+    }  # fmt: skip
+    names = {
+        kind: {path.name for path in folder.iterdir()} for kind, folder in artefacts_of_each.items()
+    }
     models = {"training.keras", "encoder.keras", "decoder.keras"}
-    assert names["keras"] == common | models | {"translate.py", "marks.py", "splitting.py"}
+    assert names["keras"] == common | models
     assert names["saved_model"] == common | {"saved_model"}
-    for kind, folder in artefacts.items():
+    for kind, folder in artefacts_of_each.items():
         assert (folder / "source.model").read_bytes() == (
-            trained / "tokenizer" / "source.model"
+            each / "tokenizer" / "source.model"
         ).read_bytes()
         description = yaml.safe_load((folder / "s2s-export.yaml").read_text())
         assert description["format"] == kind
         assert (description["beam_size"], description["max_length"]) == (1, 20)
 
 
-def test_a_keras_export_loads_and_translates_without_s2s(trained, artefacts):
-    folder = str(artefacts["keras"])
+def test_a_keras_export_loads_and_translates_without_s2s(each, artefacts_of_each):
+    folder = str(artefacts_of_each["keras"])
     program = (
         "import json, keras, numpy as np, runpy\n"
         # As where the locale is ASCII.
@@ -113,29 +159,30 @@ def test_a_keras_export_loads_and_translates_without_s2s(trained, artefacts):
     longer_than_max_source_length = " ".join("1234567890" * 6)
     lines = f"1 2 3\n\n4 5\né 6\n{longer_than_max_source_length}\n"
     *found, logits = run_without_s2s(program, lines).splitlines()
-    expected = Translator.from_run(Run(trained)).translate(lines.splitlines())
+    expected = Translator.from_run(Run(each)).translate(lines.splitlines())
     assert found == [translation.text for translation in expected]
     assert expected[-1].is_long
     inputs = {"source_ids": np.array([[5, 6, 3]]), "target_in_ids": np.array([[2, 5]])}
-    expected = np.array(load_model(Run(trained)).training_model(inputs))
+    expected = np.array(load_model(Run(each)).training_model(inputs))
     np.testing.assert_allclose(json.loads(logits), expected, atol=1e-5)
 
 
-def test_a_keras_export_consists_of_layers_that_keras_knows(artefacts):
+def test_a_keras_export_consists_of_layers_that_keras_knows(artefacts_of_each):
     for name in ("training", "encoder", "decoder"):
-        model = keras.saving.load_model(artefacts["keras"] / f"{name}.keras")
+        model = keras.saving.load_model(artefacts_of_each["keras"] / f"{name}.keras")
         assert {type(layer).__module__.split(".")[0] for layer in model.layers} == {"keras"}
 
 
 @pytest.mark.parametrize("changes", [VARIANTS[0], VARIANTS[9], VARIANTS[-1]], ids=name_of)
 def test_the_models_of_a_recurrent_variant_load_without_its_layers_or_are_left_out(
-    changes, tmp_path, monkeypatch
+    changes, tmp_path
 ):
     seq2seq = randomised(make_model(model_settings(**changes)))
-    monkeypatch.setattr(keras_models, "write_description", lambda *_: None)
-    left_out = keras_models.write(tmp_path, seq2seq, None, None)
+    left_out = KerasModels().write(tmp_path, seq2seq, None)
     is_scanned = "decoder__input_feeding" in changes
-    assert left_out.startswith("training.keras is left out") == is_scanned
+    assert ["training.keras is left out" in sentence for sentence in left_out] == [
+        True
+    ] * is_scanned
     assert (tmp_path / "training.keras").exists() != is_scanned
     loaded = SimpleNamespace(
         encoder=keras.saving.load_model(tmp_path / "encoder.keras"),
@@ -145,27 +192,147 @@ def test_the_models_of_a_recurrent_variant_load_without_its_layers_or_are_left_o
     np.testing.assert_allclose(found, by_training_model(seq2seq), atol=1e-5)
 
 
-def test_a_saved_model_searches_with_the_beam_of_the_run(trained, tmp_path):
-    run = Run(shutil.copytree(trained, tmp_path / "run"))
-    config = run.config()
-    changed = {"beam_size": 4, "n_best": 2, "min_length": 3, "length_penalty": 0.5}
-    decoding = config.decoding.model_copy(update=changed)
-    run.write_config(config.model_copy(update={"decoding": decoding}))
-    output, result = export(run, "saved_model", None)
-    assert output == run.export("saved_model") and result.sentences == 24
+# Each is honoured by both formats, and changes translations.
+SEARCH = {"beam_size": 4, "min_length": 9, "length_penalty": 0.5, "unknown": "suppress"}
+
+
+@pytest.mark.parametrize("export_format", ["keras", "saved_model"])
+def test_an_artefact_searches_as_it_is_asked_to(each, tmp_path, export_format):
+    run = Run(each)
+    decoding = override_decoding(run.config(), **SEARCH)
+    output, result = export(run, export_format, tmp_path / "out", decoding=decoding)
+    assert (result.sentences, result.ties) == (SENTENCES, 0)
+    assert not result.notes
+    lines = (output / "proof-sentences.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    plain = Translator.from_run(run).translate([row["source"] for row in rows])
+    assert sum(row["run"] != one.text for row, one in zip(rows, plain, strict=True)) > 10
+
+
+def test_a_saved_model_gives_log_probabilities_whatever_stands_beside_a_sentence(
+    each, artefacts_of_each
+):
+    run = Run(each)
     source, target = (run.tokenizer_file(side) for side in ("source", "target"))
-    tokenizers = Tokenizers.load(source, target, config.tokenizer.type)
+    tokenizers = Tokenizers.load(source, target, run.config().tokenizer.type)
     (ids,) = tokenizers.source.encode(["7 0 3 3"])
-    ((expected, _),) = Translator.from_run(run).search([ids])
-    # Padding and another sentence beside it change nothing.
+    ((expected,),) = Translator.from_run(run).search([ids])
     rows = tf.constant([[*ids, EOS, 0, 0], [*ids[:2], EOS, *[0] * len(ids)]])
-    loaded = tf.saved_model.load(str(output / "saved_model"))  # it owns the variables of `serve`
+    folder = artefacts_of_each["saved_model"] / "saved_model"
+    loaded = tf.saved_model.load(str(folder))  # it owns the variables of `serve`
     served = loaded.serve(rows)
     assert [i for i in served["ids"].numpy()[0].tolist() if i] == expected.ids
     assert float(served["log_probability"][0]) == pytest.approx(expected.log_probability, abs=1e-4)
 
 
+VOCABULARY = 6
+
+
+def keras_runner(table: np.ndarray, **settings) -> keras_runner_module.Runner:
+    """A runner whose decoder gives each token the logits of its row in a table."""
+    runner = object.__new__(keras_runner_module.Runner)
+    plain = {"beam_size": 1, "length_penalty": 1.0, "min_length": 0, "unknown": "allow"}
+    runner._settings = {**plain, **settings}
+    runner._limit = len
+    runner._encoder = lambda given: {"constant": tf.cast(given["source_ids"], tf.float32)}
+    runner._decoder = lambda given: {"logits": table[np.array(given["target_in_ids"])[:, 0]]}
+    return runner
+
+
+def searched(table: np.ndarray, limits: list[int], **settings) -> list[list[int]]:
+    """What the search of the package finds with the same step."""
+
+    def step(last_ids, cache, constants, rows) -> StepOutput:
+        return StepOutput(tf.gather(tf.constant(table), tf.gather(last_ids, rows)), cache)
+
+    search = Search(step, **settings)
+    found = search({"rows": tf.zeros([len(limits), 1])}, {}, tf.constant(limits))
+    return [[int(i) for i in row[0] if i] for row in found.ids.numpy()]
+
+
+@pytest.mark.parametrize("beam_size", [1, 2, 4, 9])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"length_penalty": 0.0}, {"length_penalty": 2.0}, {"min_length": 3}, {"unknown": "suppress"}],
+    ids=str,
+)  # fmt: skip
+def test_the_keras_runner_searches_as_the_package_does(beam_size, settings):
+    is_changed = False
+    # Translations of at most 2, 3 and 6 tokens, in one batch.
+    sources, named = [[4] * limit for limit in (2, 3, 6)], dict(settings)
+    if named.pop("unknown", None):
+        named["suppress_unknown"] = True
+    for seed in range(30):
+        table = 2 * np.random.default_rng(seed).normal(size=(VOCABULARY, VOCABULARY))
+        table = table.astype(np.float32)
+        found = keras_runner(table, beam_size=beam_size, **settings).search(sources)
+        if seed < 4:  # a search that is not compiled takes its time
+            assert found == searched(table, [2, 3, 6], beam_size=beam_size, **named), seed
+        is_changed |= found != keras_runner(table, beam_size=beam_size).search(sources)
+    assert is_changed == (bool(settings) and (beam_size > 1 or "length_penalty" not in settings))
+
+
+def test_the_keras_runner_has_the_length_limits_of_the_package():
+    runner = object.__new__(keras_runner_module.Runner)
+    runner._settings = {"max_length": 25, "max_length_ratio": 1.7}
+    for tokens in (1, 2, 5, 10):
+        source_ids = tf.constant([[5] * tokens + [EOS, 0]])
+        assert runner._limit([5] * tokens) == int(length_limits(source_ids, 25, 1.7)[0])
+
+
+def test_the_program_translates_parts_in_batches_and_lines_as_they_arrive(
+    artefacts, tmp_path, monkeypatch
+):
+    program = runpy.run_path(str(artefacts["keras"] / "translate.py"))
+    translator, sizes = program["Translator"](artefacts["keras"]), []
+    search = translator._runner.search
+
+    def counted(sources) -> list:
+        sizes.append(len(sources))
+        return search(sources)
+
+    monkeypatch.setattr(translator._runner, "search", counted)
+    monkeypatch.setitem(translator.settings, "batch_size", 3)
+    long = " ".join("1234567890" * 20)
+    found = translator.translate([long, "", "1 2", "3"])
+    assert len(found) == 4 and not found[1]
+    assert max(sizes) == 3 and sum(sizes) > 4
+    arrived = program["arrived_lines"](io.BufferedReader(io.BytesIO(b"\xef\xbb\xbfa\nb\r\n\xff")))
+    assert list(arrived) == [["a", "b\r"], ["\ufffd"]]
+
+
+def test_every_setting_of_a_search_is_followed_refused_or_noted():
+    known = {*SEARCH_SETTINGS, *PROGRAM_SETTINGS, *NOTED_SETTINGS, *SAMPLING_SETTINGS}
+    assert known == set(Decoding.model_fields)
+    for one in FORMATS.values():
+        assert set(one.follows) <= set(SEARCH_SETTINGS)
+
+
+def test_what_an_export_never_has_is_noted(trained, tmp_path):
+    run = Run(shutil.copytree(trained, tmp_path / "run"))
+    config = run.config()
+    changed = {"beam_size": 2, "n_best": 2, "shortlist": 8}
+    decoding = config.decoding.model_copy(update=changed)
+    run.write_config(config.model_copy(update={"decoding": decoding}))
+    assert main(["export", str(run.root), "--format", "saved_model", "--beam-size", "1"]) == 0
+    found = json.loads((run.export("saved_model") / "proof.json").read_text())
+    assert [note.partition(":")[0] for note in found["notes"]] == ["n_best is 2", "shortlist is 8"]
+
+
 # The proof.
+
+
+def test_a_proof_records_what_was_compared(artefacts_of_each):
+    for folder in artefacts_of_each.values():
+        found = json.loads((folder / "proof.json").read_text())
+        assert found["identical"] == found["sentences"] == SENTENCES
+        assert found["versions"].keys() >= {"sentencepiece", "tensorflow"}
+        lines = (folder / "proof-sentences.jsonl").read_text().splitlines()
+        rows = [json.loads(line) for line in lines]
+        assert len(rows) == SENTENCES
+        assert [row["artefact"] for row in rows] == [row["run"] for row in rows]
+        empty = [row["run"] for row in rows if not row["source"].strip()]
+        assert empty and not any(empty)
 
 
 def test_an_artefact_that_translates_otherwise_is_not_written_and_the_earlier_one_stays(
@@ -173,7 +340,7 @@ def test_an_artefact_that_translates_otherwise_is_not_written_and_the_earlier_on
 ):
     output = shutil.copytree(artefacts["keras"], tmp_path / "out")
     before = files(output)
-    fake_proof(monkeypatch, [9, 9])
+    fake_proof(monkeypatch, "nine nine", [9, 9])
     for folder in ("out", "new"):
         with pytest.raises(ExportError, match="does not translate as the run does"):
             export(Run(trained), "keras", tmp_path / folder)
@@ -182,37 +349,143 @@ def test_an_artefact_that_translates_otherwise_is_not_written_and_the_earlier_on
 
 
 def test_an_artefact_that_fails_to_load_is_reported_with_its_error(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(proof, "_BEGINNING", "raise RuntimeError('no such operation')")
-    with pytest.raises(
-        ExportError, match="does not load in a fresh process: RuntimeError: no such"
-    ):
+    monkeypatch.setattr(fresh_process, "PROGRAM", "raise RuntimeError('no such operation')")
+    with pytest.raises(ExportError, match="fails in a fresh process: RuntimeError: no such"):
         export(Run(trained), "keras", tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
 def test_outputs_may_differ_only_at_a_tie(trained, tmp_path, monkeypatch):
-    fake_proof(monkeypatch, [9, 9])
-    monkeypatch.setattr(proof, "margin", lambda *_: 0.5e-3)
+    fake_proof(monkeypatch, "nine nine", [9, 9])
+    monkeypatch.setattr(proof, "distance", lambda *_: 0.5e-3)
     _, found = export(Run(trained), "keras", tmp_path / "out")
-    assert found.ties == found.sentences == 24
+    assert found.ties == found.sentences == SENTENCES
 
 
-def test_an_artefact_that_gives_nothing_is_no_tie(trained, tmp_path, monkeypatch):
-    fake_proof(monkeypatch, [])
-    monkeypatch.setattr(proof, "margin", lambda *_: 0.0)
+def test_what_the_run_gives_without_a_batch_is_a_tie(trained, tmp_path, monkeypatch):
+    fake_proof(monkeypatch, "nine nine", [9, 9])
+    batched = Translator.translate
+
+    def translated(self, sentences) -> list[Translation]:
+        found = batched(self, sentences)
+        alone = dataclasses.replace(found[0], text="nine nine")
+        return [alone] if len(found) == 1 else found
+
+    monkeypatch.setattr(Translator, "translate", translated)
+    _, found = export(Run(trained), "keras", tmp_path / "out")
+    assert found.ties == SENTENCES
+
+
+def test_other_tokens_of_a_source_are_no_tie(trained, tmp_path, monkeypatch):
+    fake_proof(monkeypatch, "nine nine", [9, 9], of_run=Translation("nine nine"))
+    answer = proof.translate_in_fresh_process
+
+    def otherwise(*given, **named) -> Answer:
+        found = answer(*given, **named)
+        return dataclasses.replace(found, parts=[[[[6, 5], [9, 9]]]] * len(found.texts))
+
+    monkeypatch.setattr(proof, "translate_in_fresh_process", otherwise)
     with pytest.raises(ExportError, match="does not translate as the run does"):
         export(Run(trained), "keras", tmp_path / "out")
 
 
-def test_the_margin_is_the_distance_of_the_two_best_logits(trained):
-    seq2seq = load_model(Run(trained))
+@pytest.mark.parametrize("ids", [[], [9, 9]], ids=["nothing", "other text for the same ids"])
+def test_what_does_not_follow_from_a_tie_is_none(trained, tmp_path, monkeypatch, ids):
+    fake_proof(monkeypatch, "nine nine", ids, of_run=Translation("eight"))
+    monkeypatch.setattr(proof, "distance", lambda *_: 0.0)
+    if ids:  # the run's own
+        same = [[Hypothesis(ids, 0.0, 0.0, [0, 0], [0.0, 0.0])]]
+        monkeypatch.setattr(Translator, "search", lambda self, sources, required=None: same)
+    with pytest.raises(ExportError, match="does not translate as the run does"):
+        export(Run(trained), "keras", tmp_path / "out")
+
+
+def test_the_distance_of_two_outputs_is_that_of_their_scores_in_the_run(trained):
+    run = Run(trained)
+    seq2seq, greedy = load_model(run), run.config().decoding
     inputs = {"source_ids": np.array([[5, 6, 3]]), "target_in_ids": np.array([[2, 7]])}
     logits = np.array(seq2seq.training_model(inputs), np.float64)[0]
-    second, best = np.sort(logits[-1, 1:])[-2:]
-    assert proof.margin(seq2seq, [5, 6], [7]) == pytest.approx(best - second, abs=1e-6)
+    found = proof.distance(seq2seq, [5, 6], [7, 9], [7, 8, 3], greedy)
+    assert found == pytest.approx(abs(logits[1, 9] - logits[1, 8]), abs=1e-6)
     logs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
     expected = logs[0, 7] + logs[1, 9]
     assert proof.log_probability(seq2seq, [5, 6], [7, 9]) == pytest.approx(expected, abs=1e-5)
+    beam = greedy.model_copy(update={"beam_size": 2, "length_penalty": 0.0})
+    found = proof.distance(seq2seq, [5, 6], [7, 9], [7, 8], beam)
+    assert found == pytest.approx(abs(logs[1, 9] - logs[1, 8]), abs=1e-5)
+    assert proof.distance(seq2seq, [5, 6], [7], [7, 8], greedy) == float("inf")
+
+
+# Verifying.
+
+
+@pytest.mark.parametrize("export_format", ["keras", "saved_model"])
+def test_an_artefact_is_verified_by_what_it_holds(artefacts, tmp_path, capsys, export_format):
+    folder = shutil.copytree(artefacts[export_format], tmp_path / "moved")
+    (folder / "README.md").write_text("Languages: digits, English. Licence: MIT")
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "runner.cpython-311.pyc").write_bytes(b"not what runner.py says")
+    before = files(folder)
+    assert main(["verify", str(folder)]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        f"all {SENTENCES} sentences are translated as when this {export_format} export was made",
+        f"{folder} is undamaged",
+    ]
+    assert files(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: damage(folder / "decoder.keras"), "decoder.keras is damaged."),
+        (lambda folder: (folder / "target.model").unlink(), "target.model is missing."),
+        (lambda folder: (folder / "a.txt").write_text("a"), "a.txt was added."),
+        (lambda folder: (folder / "checksums.json").unlink(), "checksums.json is missing or damaged."),
+        (lambda folder: (folder / "proof.json").write_text("{"), "proof.json is damaged."),
+        (lambda folder: (folder / "s2s-export.yaml").unlink(), "this is no artefact of `s2s export`"),
+    ],
+    ids=["a bit", "a file that is missing", "a new file", "checksums", "proof", "description"],
+)  # fmt: skip
+def test_damage_is_named(artefacts, tmp_path, change, message):
+    folder = shutil.copytree(artefacts["keras"], tmp_path / "out")
+    change(folder)
+    with pytest.raises(ExportError) as caught:
+        verify(folder)
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"versions": [[1, 2]]}', '{"versions": {"": "1"}}']
+)
+def test_a_record_that_cannot_be_read_is_no_crash(artefacts, tmp_path, content):
+    folder = shutil.copytree(artefacts["keras"], tmp_path / "out")
+    (folder / "proof.json").write_text(content)
+    write_checksums(folder)
+    with pytest.raises(ExportError, match=r"cannot be read|not installed"):
+        verify(folder)
+
+
+def test_another_version_and_another_translation_are_named(artefacts, tmp_path):
+    folder = shutil.copytree(artefacts["keras"], tmp_path / "out")
+    record = json.loads((folder / "proof.json").read_text())
+    record["versions"]["keras"] = "3.0"
+    (folder / "proof.json").write_text(json.dumps(record))
+    write_checksums(folder)
+    assert [sentence.split(";")[0] for sentence in verify(folder).versions] == ["keras 3.0"]
+    sentences = folder / "proof-sentences.jsonl"
+    first, rest = sentences.read_text().split("\n", 1)
+    changed = json.dumps({**json.loads(first), "artefact": "twelve"})
+    sentences.write_text(f"{changed}\n{rest}")
+    write_checksums(folder)
+    with pytest.raises(ExportError) as caught:
+        verify(folder)
+    assert f"1 of {SENTENCES} sentences are not translated as when" in caught.value.message
+    assert "not 'twelve'. It was made with keras 3.0" in caught.value.message
+    record["versions"]["no-such-package"] = "1.0"
+    (folder / "proof.json").write_text(json.dumps(record))
+    write_checksums(folder)
+    with pytest.raises(ExportError, match=r"that are not installed: no-such-package==1\.0"):
+        verify(folder)
 
 
 # What is refused.

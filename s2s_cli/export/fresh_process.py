@@ -1,0 +1,79 @@
+"""Runs the program of an artefact in a fresh process that cannot import this package."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from s2s_cli.errors import ExportError
+
+# An artefact that needs s2s_cli fails here, and not at its user's. Sentences are ASCII in JSON, as not
+# every one of them is text.
+PROGRAM = """
+import json, pathlib, runpy, sys, time
+sys.modules["s2s_cli"] = None
+folder, answer = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+given = json.loads(sys.stdin.read())
+translator = runpy.run_path(str(folder / "translate.py"))["Translator"](folder)
+sentences, timed = given["sentences"], given["timed"]
+translator.translate(sentences[:1])
+began = time.perf_counter()
+found = translator.search(sentences)
+texts = [translator.text(parts) for parts in found]
+middle = time.perf_counter()
+for sentence in sentences[:timed]:
+    translator.translate([sentence])
+seconds = [time.perf_counter() - middle, middle - began]
+parts = [[[part.source_ids, part.ids] for part in parts] for parts in found]
+answer.write_text(json.dumps({"texts": texts, "parts": parts, "seconds": seconds}))
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an artefact makes of N sentences.
+
+    texts (N,); parts: for each sentence [source ids, target ids] of each of its parts; `speeds`:
+    sentences a second, one by one and in batches.
+    """
+
+    texts: list[str]
+    parts: list[Any]
+    speeds: tuple[float, float]
+
+
+def translate_in_fresh_process(
+    folder: Path, export_format: str, sentences: Sequence[str], *, timed: int = 0
+) -> Answer:
+    """The translations of an artefact, in batches; the first `timed` are translated again one by one.
+
+    Nothing is written to the artefact. Raises ExportError where it fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="s2s-proof-") as scratch:
+        answer = Path(scratch) / "answer.json"
+        # Bytecode beside the program is not what the checksums are of.
+        options = ["-IB", "-X", f"pycache_prefix={scratch}"]
+        process = subprocess.run(
+            [sys.executable, *options, "-c", PROGRAM, str(folder.resolve()), str(answer)],
+            input=json.dumps({"sentences": list(sentences), "timed": timed}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if process.returncode != 0:
+            errors = re.findall(r"^[\w.]*(?:Error|Exception)\b.*", process.stderr, re.MULTILINE)
+            raise ExportError(
+                f"The {export_format} export fails in a fresh process:"
+                f" {errors[-1] if errors else f'exit code {process.returncode}'}",
+            )
+        found = json.loads(answer.read_bytes())
+    counts = (min(timed, len(sentences)), len(sentences))
+    speeds = [n / max(s, 1e-9) for n, s in zip(counts, found["seconds"], strict=True)]
+    return Answer(found["texts"], found["parts"], (speeds[0], speeds[1]))
