@@ -6,6 +6,7 @@ them active, L target and S source positions, V tokens. The rows of a sentence s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -88,9 +89,14 @@ class _State(NamedTuple):
 def length_limits(source_ids: tf.Tensor, max_length: int, max_length_ratio: float) -> tf.Tensor:
     """How many ids each row (N,S) may get, (N,) int32: ratio × tokens + 10, at most max_length.
 
-    Computed in float64, as Python computes it, so that no ratio is rounded differently.
+    Computed in float64, as Python computes it, so that no ratio is rounded differently; where the length
+    of the rows is known beforehand, by Python, as some runtimes have no float64.
     """
     tokens = tf.math.count_nonzero(source_ids, axis=1, dtype=tf.int32) - 1
+    if source_ids.shape[1] is not None:
+        counts = range(-1, source_ids.shape[1])
+        table = [min(math.floor(max_length_ratio * n) + 10, max_length) for n in counts]
+        return tf.gather(tf.constant(table, tf.int32), tokens + 1)
     bound = tf.floor(tf.constant(max_length_ratio, tf.float64) * tf.cast(tokens, tf.float64)) + 10
     return tf.cast(tf.minimum(bound, max_length), tf.int32)
 
@@ -155,7 +161,8 @@ class Search:
             return (*self._without_finished(state, fixed), found)
 
         loop = (state, fixed, state.outcome)
-        _, _, found = tf.while_loop(has_active, advance, loop, shape_invariants=_any_rows(loop))
+        shapes = _shapes(loop, any_rows=True)
+        _, _, found = tf.while_loop(has_active, advance, loop, shape_invariants=shapes)
         return self._sorted(found, fixed.given)
 
     # The loop.
@@ -182,7 +189,8 @@ class Search:
                 token_log_probability=tf.zeros(tf.shape(blank), tf.float32),
                 history=self._features.start(given),
             ),
-            cache=tf.nest.map_structure(lambda tensor: tf.repeat(tensor, size, axis=0), cache),
+            # Not `tf.repeat`: it reshapes, and in ONNX a shape cannot have axes of length 0.
+            cache=_gathered(cache, tf.repeat(tf.range(sentences), size)),
         )
 
     def _until_some_finish(self, state: _State, fixed: _Fixed) -> _State:
@@ -201,7 +209,8 @@ class Search:
         def advance(state: _State) -> tuple[_State]:
             return (self._advance(state, fixed),)
 
-        (state,) = tf.while_loop(goes_on, advance, (state,), shape_invariants=(_any_rows(state),))
+        shapes = _shapes(state, any_rows=self._compact)
+        (state,) = tf.while_loop(goes_on, advance, (state,), shape_invariants=(shapes,))
         return state
 
     def _advance(self, state: _State, fixed: _Fixed) -> _State:
@@ -350,11 +359,13 @@ def _gathered(tensors: Any, rows: tf.Tensor) -> Any:
     return tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), tensors)
 
 
-def _any_rows(tensors: Any) -> Any:
-    """Shapes for a loop that removes rows, and whose cache grows along axes of length 0."""
+def _shapes(tensors: Any, *, any_rows: bool) -> Any:
+    """Shapes for a loop whose cache grows along axes of length 0, and that may remove rows."""
 
     def shape(tensor: tf.Tensor) -> tf.TensorShape:
-        sizes = tensor.shape.as_list()[1:] if tensor.shape.rank else None
-        return tf.TensorShape([] if sizes is None else [None, *(size or None for size in sizes)])
+        if not tensor.shape.rank:
+            return tf.TensorShape([])
+        rows, *sizes = tensor.shape.as_list()
+        return tf.TensorShape([None if any_rows else rows, *(size or None for size in sizes)])
 
     return tf.nest.map_structure(shape, tensors)

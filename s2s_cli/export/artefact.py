@@ -31,7 +31,7 @@ _UNCHECKED = {CHECKSUMS, CARD}
 
 
 def write_description(
-    folder: Path, export_format: Format, run: Run, config: ResolvedConfig
+    folder: Path, export_format: Format, run: Run, config: ResolvedConfig, precision: str
 ) -> None:
     """Writes s2s-export.yaml, the tokenizers, and the program that translates."""
     for side in ("source", "target"):
@@ -41,6 +41,7 @@ def write_description(
         "format": export_format.name,
         "made_by": f"s2s {__version__}",
         "tokenizer": config.tokenizer.type,
+        "precision": precision,
         **{name: getattr(decoding, name) for name in SEARCH_SETTINGS},
         "max_length": config.model.bounded_target(decoding.max_length),
         "max_length_ratio": decoding.max_length_ratio,

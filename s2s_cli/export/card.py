@@ -23,6 +23,7 @@ def write_card(
     config: ResolvedConfig,
     seq2seq: Seq2Seq,
     checkpoint: Path,
+    precision: str,
 ) -> None:
     """Writes what the model is, what it was trained on, how it scored, and how it is used."""
     packages = [f"{name}=={version}" for name, version in versions(export_format).items()]
@@ -37,7 +38,7 @@ def write_card(
         "",
         "| | |",
         "|---|---|",
-        f"| architecture | {config.model.architecture}, {training.count_params():,} weights, float32 |",
+        f"| architecture | {config.model.architecture}, {training.count_params():,} weights, {precision} |",
         f"| tokenizer | SentencePiece, {config.tokenizer.type} |",
         f"| search | {search}, at most {decoding.max_source_length} source tokens at once |",
         *(f"| trained on | {name} |" for name in _corpora(config)),

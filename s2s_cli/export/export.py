@@ -18,9 +18,24 @@ from s2s_cli.export.artefact import (
     write_description,
 )
 from s2s_cli.export.card import write_card
-from s2s_cli.export.format import Format, require_followed
+from s2s_cli.export.format import (
+    Format,
+    require_followed,
+    require_installed,
+    require_possible,
+    require_precision,
+)
 from s2s_cli.export.formats import FORMATS
-from s2s_cli.export.proof import Comparison, Proof, compare, measured_speeds, proof_sentences
+from s2s_cli.export.proof import (
+    Comparison,
+    Proof,
+    Subject,
+    compare,
+    logit_difference,
+    measured_speeds,
+    proof_sentences,
+)
+from s2s_cli.export.quality import compare_quality, held_out
 from s2s_cli.files import flush_folder, replace_folder
 from s2s_cli.model.family import VocabSizes, family_of
 from s2s_cli.model.layer_factory import LayerFactory
@@ -35,25 +50,30 @@ def export(
     output: Path | None,
     checkpoint: str = "best",
     decoding: Decoding | None = None,
+    precision: str = "float32",
 ) -> tuple[Path, Proof]:
     """Exports a checkpoint of a run; returns where the artefact is and what was compared.
 
-    It searches as `decoding` says (None: as the run does). It is written beside `output` and renamed
-    after the proof, so a failure leaves nothing behind and an earlier artefact in place. Raises
-    ExportError, RunError.
+    It searches as `decoding` says (None: as the run does), with weights of `precision`. It is written
+    beside `output` and renamed after the proof, so a failure leaves nothing behind and an earlier
+    artefact in place. Raises ExportError, RunError.
     """
-    output = (output or run.export(export_format)).resolve()
+    suffix = "" if precision == "float32" else f"-{precision}"
+    output = (output or run.export(f"{export_format}{suffix}")).resolve()
     _require_replaceable(output)
     used, config = FORMATS[export_format], run.config()
     requested = decoding or config.decoding
+    require_possible(used, config)
+    require_precision(used, precision)
     require_followed(used, requested)
+    require_installed(used)
     notes = _notes(config.decoding)
     config = config.model_copy(update={"decoding": _exported(requested, config)})
     folder = run.find_checkpoint(checkpoint)
     beside = output.with_name(f".{output.name}.{os.getpid()}")
     try:
         beside.mkdir(parents=True)
-        proof = _write_and_prove(beside, used, run, config, folder, notes)
+        proof = _write_and_prove(beside, used, run, config, folder, precision, notes)
         flush_folder(beside)
         replace_folder(beside, output)
     except OSError as error:
@@ -70,50 +90,54 @@ def _write_and_prove(
     run: Run,
     config: ResolvedConfig,
     checkpoint: Path,
+    precision: str,
     notes: tuple[str, ...],
 ) -> Proof:
     """Writes the whole artefact to a folder; `notes` say what it does otherwise than the run."""
     tokenizers, samples = load_tokenizers(run, config, checkpoint), run.samples()
     sizes = VocabSizes(*tokenizers.vocab_sizes)
     seq2seq = _load_weights(config, checkpoint, sizes, "float32")
-    left_out = export_format.write(beside, seq2seq, config)
-    write_description(beside, export_format, run, config)
-    write_card(beside, export_format, run, config, seq2seq, checkpoint)
+    write_description(beside, export_format, run, config, precision)
+    left_out = export_format.write(beside, seq2seq, config, precision)
+    write_card(beside, export_format, run, config, seq2seq, checkpoint, precision)
     search = ModelSearch((config.model,), sizes, config.decoding)
     translator = Translator.from_weights(search, seq2seq.weights, tokenizers)
     longest = config.decoding.max_source_length
     assert longest is not None  # resolved
     tokens = list(map(len, tokenizers.source.encode(samples)))
     sentences = proof_sentences(samples, tokens, longest)
-    compared = compare(
-        beside, export_format.name, seq2seq, translator, tokenizers.source.tokens(), sentences
-    )
+    subject = Subject(beside, export_format, seq2seq, translator, tokenizers.source.tokens())
+    is_exact = export_format.has_same_beam or config.decoding.beam_size == 1
+    if precision == "float32" and is_exact:
+        compared = compare(subject, sentences)
+    else:
+        compared = compare_quality(
+            subject, sentences, held_out(run), config.training.bleu_tokenizer
+        )
     compared.write_sentences(beside)
-    proof = _proof(compared, beside, export_format, (*left_out, *notes), translator)
+    proof = _proof(compared, subject, precision, (*left_out, *notes))
     proof.write(beside)
     write_checksums(beside)
     return proof
 
 
-def _proof(
-    compared: Comparison,
-    folder: Path,
-    export_format: Format,
-    notes: tuple[str, ...],
-    translator: Translator,
-) -> Proof:
+def _proof(compared: Comparison, subject: Subject, precision: str, notes: tuple[str, ...]) -> Proof:
     """What was compared, with sizes and speeds."""
     one_by_one, in_batches = compared.artefact.speeds
-    run_one_by_one, run_in_batches = measured_speeds(translator, compared.sentences)
+    run_one_by_one, run_in_batches = measured_speeds(subject.translator, compared.sentences)
     return Proof(
         sentences=len(compared.sentences),
         ties=compared.ties,
-        bytes=size(folder),
+        different=compared.different,
+        precision=precision,
+        quality=compared.quality,
+        logit_difference=logit_difference(subject.seq2seq, compared.artefact),
+        bytes=size(subject.folder),
         speed_one_by_one=one_by_one,
         speed_in_batches=in_batches,
         run_speed_one_by_one=run_one_by_one,
         run_speed_in_batches=run_in_batches,
-        versions=versions(export_format),
+        versions=versions(subject.export_format),
         notes=notes,
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from s2s_cli.config.schema import Decoding, ResolvedConfig
 from s2s_cli.config.schema.section import shown
-from s2s_cli.errors import ExportError
+from s2s_cli.errors import ExportError, pip_install_hint
 from s2s_cli.model.seq2seq import Seq2Seq
 
 # Settings of `decoding` that a format follows or refuses.
@@ -34,6 +35,14 @@ class Format(Protocol):
         """Distributions that the runner needs beside those of translate.py."""
 
     @property
+    def writer_packages(self) -> Sequence[str]:
+        """Distributions that only writing needs."""
+
+    @property
+    def extra(self) -> str | None:
+        """The extra of this package that installs both; None: they come with it."""
+
+    @property
     def runner(self) -> str:
         """File of `s2s_cli.export.runners` that is shipped as runner.py.
 
@@ -45,8 +54,64 @@ class Format(Protocol):
     def follows(self) -> Collection[str]:
         """Those of SEARCH_SETTINGS that its search follows; of `unknown`, the value `suppress`."""
 
-    def write(self, folder: Path, seq2seq: Seq2Seq, config: ResolvedConfig) -> Sequence[str]:
-        """Writes the model to a folder; returns a sentence for each thing that is left out."""
+    @property
+    def precisions(self) -> Sequence[str]:
+        """What weights may be written as; float32 is the first."""
+
+    @property
+    def has_same_beam(self) -> bool:
+        """Whether a beam gives the translations of the run; greedy search does in every format."""
+
+    def refuse(self, config: ResolvedConfig) -> str | None:
+        """A sentence that says why a run cannot be written, None where it can."""
+
+    def write(
+        self, folder: Path, seq2seq: Seq2Seq, config: ResolvedConfig, precision: str
+    ) -> Sequence[str]:
+        """Writes the model to a folder, in which the tokenizers are; returns a sentence for each
+        thing that is left out."""
+
+
+def require_possible(export_format: Format, config: ResolvedConfig) -> None:
+    """Raises ExportError that says why a run cannot be written in a format."""
+    if reason := export_format.refuse(config):
+        raise ExportError(
+            f"Format {export_format.name} is not possible: {reason} Nothing was written.",
+            "Choose another format; `s2s export --help` lists them.",
+        )
+
+
+def require_installed(export_format: Format) -> None:
+    """Raises ExportError that names the packages which a format needs and which are not there."""
+    missing = [
+        name
+        for name in (*export_format.writer_packages, *export_format.packages)
+        if not _is_installed(name)
+    ]
+    if missing:
+        raise ExportError(
+            f"Format {export_format.name} needs {', '.join(missing)}, not installed here. Nothing was"
+            " written.",
+            pip_install_hint(export_format.extra or ""),
+        )
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def require_precision(export_format: Format, precision: str) -> None:
+    """Raises ExportError where a format has no weights of this precision."""
+    if precision not in export_format.precisions:
+        raise ExportError(
+            f"--precision is {precision}, and an export in format {export_format.name} has weights in"
+            f" {' or '.join(export_format.precisions)}. Nothing was written.",
+            "Leave --precision out, or choose another format.",
+        )
 
 
 def require_followed(export_format: Format, decoding: Decoding) -> None:

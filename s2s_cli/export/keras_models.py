@@ -16,11 +16,22 @@ class KerasModels:
 
     name = "keras"
     packages = ("keras", "tensorflow", "numpy")
+    writer_packages = ()
+    extra = None
     runner = "keras_runner.py"
+    precisions = ("float32",)
+    has_same_beam = True
+
+    def refuse(self, config: ResolvedConfig) -> str | None:
+        """Refuses no run."""
+        return None
+
     # The runner is short, for people to read it.
     follows = frozenset({"beam_size", "length_penalty", "min_length", "unknown"})
 
-    def write(self, folder: Path, seq2seq: Seq2Seq, config: ResolvedConfig) -> Sequence[str]:
+    def write(
+        self, folder: Path, seq2seq: Seq2Seq, config: ResolvedConfig, precision: str
+    ) -> Sequence[str]:
         """Writes the models; training.keras is left out where it needs a layer of ours."""
         models = {"encoder": seq2seq.encoder, "decoder": seq2seq.decoder}
         left_out = []

@@ -15,6 +15,7 @@ from s2s_cli.config.schema import Decoding
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.errors import ExportError
 from s2s_cli.export.artefact import PROOF, SENTENCES
+from s2s_cli.export.format import Format
 from s2s_cli.export.fresh_process import Answer, translate_in_fresh_process
 from s2s_cli.files import write_text
 from s2s_cli.model.seq2seq import Seq2Seq
@@ -41,18 +42,55 @@ ODD = (
 DEFECT = "Nothing was written. This is a defect; please report it with the run's config.yaml."
 # Seconds are measured on as many sentences, one by one.
 TIMED = 10
+# Logits are compared of as many translations, position by position.
+STEPPED = 5
+
+
+@dataclass(frozen=True)
+class Quality:
+    """BLEU of held-out sentences, of the run and of its artefact."""
+
+    sentences: int
+    run: float
+    artefact: float
+    signature: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An artefact, and the run that it should translate like."""
+
+    folder: Path
+    export_format: Format
+    seq2seq: Seq2Seq
+    translator: Translator
+    source_tokens: Sequence[str]
+    """All tokens of the source vocabulary, by id."""
+
+    def answer(self, sentences: Sequence[str]) -> Answer:
+        """What the artefact makes of sentences, in a fresh process."""
+        name, packages = self.export_format.name, self.export_format.packages
+        return translate_in_fresh_process(
+            self.folder, name, sentences, packages=packages, timed=TIMED, stepped=STEPPED
+        )
 
 
 @dataclass(frozen=True)
 class Proof:
     """What was compared.
 
-    `sentences` were translated by both; `ties` of them differ, at a tie of two scores of the run. Speeds
-    are sentences a second, of the artefact in its own process and of the run in this one.
+    `sentences` were translated by both; `ties` of them differ, at a tie of two scores of the run, and
+    `different` otherwise: none, but for weights that are not the run's own. `logit_difference` is the
+    largest one of the same target ids, None for a format without a decoder step. Speeds are sentences a
+    second, of the artefact in its own process and of the run in this one.
     """
 
     sentences: int
     ties: int
+    different: int = 0
+    precision: str = "float32"
+    quality: Quality | None = None
+    logit_difference: float | None = None
     bytes: int = 0
     speed_one_by_one: float = 0.0
     speed_in_batches: float = 0.0
@@ -64,7 +102,7 @@ class Proof:
     @property
     def identical(self) -> int:
         """How many sentences have the same text."""
-        return self.sentences - self.ties
+        return self.sentences - self.ties - self.different
 
     def write(self, folder: Path) -> None:
         """Writes proof.json."""
@@ -74,12 +112,14 @@ class Proof:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Each sentence, what the run and the artefact made of it, and how many of them differ."""
+    """Each sentence, what the run and the artefact made of it, and how many of them differ; see Proof."""
 
     sentences: Sequence[str]
     run: Sequence[str]
     artefact: Answer
-    ties: int
+    ties: int = 0
+    different: int = 0
+    quality: Quality | None = None
 
     def write_sentences(self, folder: Path) -> None:
         """Writes what `s2s verify` translates again, a JSON object a line."""
@@ -102,37 +142,36 @@ def proof_sentences(samples: Sequence[str], tokens: Sequence[int], longest: int)
     return [*samples, *ODD, " ".join(repeated)]
 
 
-def compare(
-    folder: Path,
-    export_format: str,
-    seq2seq: Seq2Seq,
-    translator: Translator,
-    source_tokens: Sequence[str],
-    sentences: Sequence[str],
-) -> Comparison:
-    """Translates sentences in a fresh process; ExportError where they differ and it is no tie.
-
-    `source_tokens` are all tokens of the source vocabulary, by id.
-    """
-    expected = translator.translate(sentences)
-    found = translate_in_fresh_process(folder, export_format, sentences, timed=TIMED)
+def compare(subject: Subject, sentences: Sequence[str]) -> Comparison:
+    """Translates sentences in a fresh process; ExportError where they differ and it is no tie."""
+    expected = subject.translator.translate(sentences)
+    found = subject.answer(sentences)
     ties = 0
     for sentence, ours, theirs, parts in zip(
         sentences, expected, found.texts, found.parts, strict=True
     ):
-        tokens = tuple(source_tokens[i] for source, _ in parts for i in source)
+        tokens = tuple(subject.source_tokens[i] for source, _ in parts for i in source)
         if tokens == ours.source_tokens and ours.text == theirs:
             continue
         if tokens != ours.source_tokens or not _is_tie(
-            seq2seq, translator, sentence, theirs, parts
+            subject.seq2seq, subject.translator, sentence, theirs, parts
         ):
             raise ExportError(
-                f"The {export_format} export does not translate as the run does:"
+                f"The {subject.export_format.name} export does not translate as the run does:"
                 f" {sentence!r} becomes {theirs!r}; in the run, {ours.text!r}.",
                 DEFECT,
             )
         ties += 1
     return Comparison(sentences, [one.text for one in expected], found, ties)
+
+
+def logit_difference(seq2seq: Seq2Seq, answer: Answer) -> float | None:
+    """The largest difference between logits of an artefact and those of the run for the same ids."""
+    differences = [
+        float(np.abs(np.array(theirs) - _logits(seq2seq, source, ids)).max())
+        for source, ids, theirs in answer.logits
+    ]
+    return max(differences, default=None)
 
 
 def measured_speeds(translator: Translator, sentences: Sequence[str]) -> tuple[float, float]:

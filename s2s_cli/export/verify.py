@@ -61,7 +61,9 @@ def verify(folder: Path) -> Verification:
         raise ExportError("\n".join(f"{folder}: {sentence}" for sentence in damage), _AGAIN)
     record = _read(folder)
     changed = _changed_versions(record.versions)
-    found = translate_in_fresh_process(folder, record.export_format, record.sources).texts
+    found = translate_in_fresh_process(
+        folder, record.export_format, record.sources, packages=list(record.versions)
+    ).texts
     _require_same(folder, record, found, changed)
     rows = zip(record.translations, record.of_run, strict=True)
     ties = sum(theirs != ours for theirs, ours in rows)

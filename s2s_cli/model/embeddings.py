@@ -19,6 +19,8 @@ from s2s_cli.model.quantization import QuantizedProduct, numpy_values
 from s2s_cli.text.tokenizer import Tokenizers
 from s2s_cli.text.word_vectors import describe_skipped, read_word_vectors
 
+Array = np.ndarray[Any, Any]
+
 
 def make_embeddings(
     settings: Embedding, sizes: VocabSizes, factory: LayerFactory
@@ -126,12 +128,17 @@ def output_columns(output: Any, candidates: Tensor) -> Callable[[Tensor], Tensor
 
 def quantized_output(output: Any, *, bound: float | None) -> QuantizedProduct:
     """The output layer with an 8-bit product; for `bound` see QuantizedProduct."""
+    rows, added = output_weights(output)
+    return QuantizedProduct(rows.T, added, bound=bound)
+
+
+def output_weights(output: Any) -> tuple[Array, Array | None]:
+    """The weights (V,H) of the output layer, and its bias (V,), or None."""
     table, bias = _output_weights(output)
     matrix = numpy_values(table)
-    return QuantizedProduct(
-        matrix.T if isinstance(output, TiedOutput) else matrix,
+    return (
+        matrix if isinstance(output, TiedOutput) else matrix.T,
         None if bias is None else numpy_values(bias).reshape(-1),
-        bound=bound,
     )
 
 

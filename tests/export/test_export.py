@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
 import tensorflow as tf
 import yaml
@@ -59,18 +60,23 @@ def each(request, trained_as) -> Path:
     return trained_as(request.param)
 
 
+def possible_formats(run: Path) -> list[str]:
+    """The formats that can hold a run."""
+    return [name for name, one in FORMATS.items() if one.refuse(Run(run).config()) is None]
+
+
 def exported(run: Path, factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The default export of a run in each format, which is made once."""
 
     def make(folder: Path) -> None:
-        for export_format in FORMATS:
+        for export_format in possible_formats(run):
             output, result = export(Run(run), export_format, folder / export_format)
             assert output == folder / export_format
             assert (result.sentences, result.ties) == (SENTENCES, 0)
         assert not list(folder.glob(".*"))
 
     folder = made_once(factory, f"artefacts-of-{run.parent.name}", make)
-    return {export_format: folder / export_format for export_format in FORMATS}
+    return {export_format: folder / export_format for export_format in possible_formats(run)}
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +113,7 @@ def fake_proof(monkeypatch, text: str, ids: list[int], of_run: Translation | Non
         tokens = tuple(self._source_tokens[5:7])
         return [dataclasses.replace(one, source_tokens=tokens) for one in found]
 
-    def answer(folder, name, sentences, *, timed=0) -> Answer:
+    def answer(folder, name, sentences, **named) -> Answer:
         return Answer([text] * len(sentences), [[[[5, 6], ids]]] * len(sentences), (1.0, 1.0))
 
     monkeypatch.setattr(Translator, "translate", translated)
@@ -133,9 +139,14 @@ def test_an_export_holds_its_model_the_tokenizers_and_how_to_use_them(each, arte
     names = {
         kind: {path.name for path in folder.iterdir()} for kind, folder in artefacts_of_each.items()
     }
-    models = {"training.keras", "encoder.keras", "decoder.keras"}
-    assert names["keras"] == common | models
-    assert names["saved_model"] == common | {"saved_model"}
+    models = {
+        "keras": {"training.keras", "encoder.keras", "decoder.keras"},
+        "saved_model": {"saved_model"},
+        "onnx": {"search.onnx", "encoder.onnx", "decoder.onnx"},
+        "litert": {"model.tflite"},
+        "ctranslate2": {"ctranslate2"},
+    }
+    assert names == {kind: common | models[kind] for kind in possible_formats(each)}
     for kind, folder in artefacts_of_each.items():
         assert (folder / "source.model").read_bytes() == (
             each / "tokenizer" / "source.model"
@@ -178,7 +189,7 @@ def test_the_models_of_a_recurrent_variant_load_without_its_layers_or_are_left_o
     changes, tmp_path
 ):
     seq2seq = randomised(make_model(model_settings(**changes)))
-    left_out = KerasModels().write(tmp_path, seq2seq, None)
+    left_out = KerasModels().write(tmp_path, seq2seq, None, "float32")
     is_scanned = "decoder__input_feeding" in changes
     assert ["training.keras is left out" in sentence for sentence in left_out] == [
         True
@@ -192,14 +203,27 @@ def test_the_models_of_a_recurrent_variant_load_without_its_layers_or_are_left_o
     np.testing.assert_allclose(found, by_training_model(seq2seq), atol=1e-5)
 
 
-# Each is honoured by both formats, and changes translations.
-SEARCH = {"beam_size": 4, "min_length": 9, "length_penalty": 0.5, "unknown": "suppress"}
+# They change translations.
+GREEDY = {"min_length": 9, "unknown": "suppress"}
+BEAM = {"beam_size": 4, "length_penalty": 0.5, **GREEDY}
 
 
-@pytest.mark.parametrize("export_format", ["keras", "saved_model"])
-def test_an_artefact_searches_as_it_is_asked_to(each, tmp_path, export_format):
-    run = Run(each)
-    decoding = override_decoding(run.config(), **SEARCH)
+@pytest.mark.parametrize(
+    ("architecture", "export_format", "search"),
+    [
+        ("transformer", "keras", BEAM),
+        ("lstm", "saved_model", BEAM),
+        ("transformer", "onnx", BEAM),
+        ("lstm", "litert", GREEDY),
+        ("transformer", "ctranslate2", {"no_repeat_ngram_size": 2, **GREEDY}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_an_artefact_searches_as_it_is_asked_to(
+    trained_as, tmp_path, architecture, export_format, search
+):
+    run = Run(trained_as(architecture))
+    decoding = override_decoding(run.config(), **search)
     output, result = export(run, export_format, tmp_path / "out", decoding=decoding)
     assert (result.sentences, result.ties) == (SENTENCES, 0)
     assert not result.notes
@@ -209,19 +233,28 @@ def test_an_artefact_searches_as_it_is_asked_to(each, tmp_path, export_format):
     assert sum(row["run"] != one.text for row, one in zip(rows, plain, strict=True)) > 10
 
 
-def test_a_saved_model_gives_log_probabilities_whatever_stands_beside_a_sentence(
-    each, artefacts_of_each
+def served_by(artefacts: dict[str, Path], kind: str, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """What the graph of an artefact makes of rows of source ids."""
+    if kind == "onnx":
+        session = onnxruntime.InferenceSession(artefacts["onnx"] / "search.onnx")
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, {"source_ids": rows}), strict=True))
+    loaded = tf.saved_model.load(str(artefacts["saved_model"] / "saved_model"))
+    return {name: value.numpy() for name, value in loaded.serve(rows).items()}
+
+
+@pytest.mark.parametrize("kind", ["saved_model", "onnx"])
+def test_a_graph_gives_log_probabilities_whatever_stands_beside_a_sentence(
+    each, artefacts_of_each, kind
 ):
     run = Run(each)
     source, target = (run.tokenizer_file(side) for side in ("source", "target"))
     tokenizers = Tokenizers.load(source, target, run.config().tokenizer.type)
     (ids,) = tokenizers.source.encode(["7 0 3 3"])
     ((expected,),) = Translator.from_run(run).search([ids])
-    rows = tf.constant([[*ids, EOS, 0, 0], [*ids[:2], EOS, *[0] * len(ids)]])
-    folder = artefacts_of_each["saved_model"] / "saved_model"
-    loaded = tf.saved_model.load(str(folder))  # it owns the variables of `serve`
-    served = loaded.serve(rows)
-    assert [i for i in served["ids"].numpy()[0].tolist() if i] == expected.ids
+    rows = np.array([[*ids, EOS, 0, 0], [*ids[:2], EOS, *[0] * len(ids)]], np.int32)
+    served = served_by(artefacts_of_each, kind, rows)
+    assert [i for i in served["ids"][0].tolist() if i] == expected.ids
     assert float(served["log_probability"][0]) == pytest.approx(expected.log_probability, abs=1e-4)
 
 
@@ -285,13 +318,13 @@ def test_the_program_translates_parts_in_batches_and_lines_as_they_arrive(
 ):
     program = runpy.run_path(str(artefacts["keras"] / "translate.py"))
     translator, sizes = program["Translator"](artefacts["keras"]), []
-    search = translator._runner.search
+    search = translator.runner.search
 
     def counted(sources) -> list:
         sizes.append(len(sources))
         return search(sources)
 
-    monkeypatch.setattr(translator._runner, "search", counted)
+    monkeypatch.setattr(translator.runner, "search", counted)
     monkeypatch.setitem(translator.settings, "batch_size", 3)
     long = " ".join("1234567890" * 20)
     found = translator.translate([long, "", "1 2", "3"])
@@ -323,16 +356,20 @@ def test_what_an_export_never_has_is_noted(trained, tmp_path):
 
 
 def test_a_proof_records_what_was_compared(artefacts_of_each):
-    for folder in artefacts_of_each.values():
+    for kind, folder in artefacts_of_each.items():
         found = json.loads((folder / "proof.json").read_text())
         assert found["identical"] == found["sentences"] == SENTENCES
-        assert found["versions"].keys() >= {"sentencepiece", "tensorflow"}
+        assert found["versions"].keys() >= {"sentencepiece", "numpy"}
         lines = (folder / "proof-sentences.jsonl").read_text().splitlines()
         rows = [json.loads(line) for line in lines]
         assert len(rows) == SENTENCES
         assert [row["artefact"] for row in rows] == [row["run"] for row in rows]
         empty = [row["run"] for row in rows if not row["source"].strip()]
         assert empty and not any(empty)
+        if kind in ("keras", "onnx"):  # they have a step
+            assert 0 < found["logit_difference"] < 1e-4
+        else:
+            assert found["logit_difference"] is None
 
 
 def test_an_artefact_that_translates_otherwise_is_not_written_and_the_earlier_one_stays(
@@ -419,7 +456,7 @@ def test_the_distance_of_two_outputs_is_that_of_their_scores_in_the_run(trained)
 # Verifying.
 
 
-@pytest.mark.parametrize("export_format", ["keras", "saved_model"])
+@pytest.mark.parametrize("export_format", ["keras", "onnx"])
 def test_an_artefact_is_verified_by_what_it_holds(artefacts, tmp_path, capsys, export_format):
     folder = shutil.copytree(artefacts[export_format], tmp_path / "moved")
     (folder / "README.md").write_text("Languages: digits, English. Licence: MIT")

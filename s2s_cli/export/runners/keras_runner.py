@@ -47,6 +47,15 @@ class Runner:
         winners = zip(beam.ids, best, strict=True)
         return [[int(i) for i in ids[k] if i != PAD] for ids, k in winners]
 
+    def logits(self, source: list[int], target: list[int]) -> np.ndarray:
+        """The logits (L+1,V) after each of L target ids, one position after the other."""
+        values, found = self._encoder({"source_ids": _tensor([[*source, EOS]])}), []
+        for last in [BOS, *target]:
+            outputs = self._decoder({"target_in_ids": _tensor([[last]]), **values})
+            found.append(np.array(outputs["logits"])[0])
+            values.update((name, outputs[name]) for name in values if name in outputs)
+        return np.stack(found)
+
     def _limit(self, source: list[int]) -> int:
         """The most tokens that a translation may have."""
         limit = int(self._settings["max_length_ratio"] * len(source)) + 10

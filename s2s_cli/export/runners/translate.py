@@ -48,7 +48,7 @@ class Translator:
         size = self._source.get_piece_size()
         self._source_tokens = [self._source.id_to_piece(i) for i in range(size)]
         self._is_word_level = self.settings["tokenizer"] == "word"
-        self._runner = load_beside("runner", folder).Runner(folder, self.settings)
+        self.runner = load_beside("runner", folder).Runner(folder, self.settings)
 
     def translate(self, sentences: list[str]) -> list[str]:
         """The translation of each sentence."""
@@ -84,7 +84,7 @@ class Translator:
         size = self.settings["batch_size"]
         for start in range(0, len(order), size):
             batch = order[start : start + size]
-            translated = self._runner.search([sources[place] for place in batch])
+            translated = self.runner.search([sources[place] for place in batch])
             for place, ids in zip(batch, translated, strict=True):
                 found[place] = ids
         return found

@@ -202,6 +202,8 @@ def scan(
     the order of their positions, and the last states are those of position 0.
     """
     length = tf.shape(inputs)[0]
+    if inputs.shape[0] is not None and not tf.executing_eagerly():
+        return _scan_of_known_length(advance, inputs, states, mask, backwards=backwards)
 
     def step(count: Tensor, states: TensorList, after: Any, notes: Any) -> Any:
         position = length - 1 - count if backwards else count
@@ -220,6 +222,41 @@ def scan(
         parallel_iterations=1,
     )
     return last, [array.stack() for array in after], [array.stack() for array in notes]
+
+
+def _scan_of_known_length(
+    advance: Callable[[Tensor, TensorList], tuple[TensorList, TensorList]],
+    inputs: Tensor,
+    states: TensorList,
+    mask: Tensor | None,
+    *,
+    backwards: bool,
+) -> tuple[TensorList, TensorList, TensorList]:
+    """`scan` in a graph for inputs of one length, which saves nothing.
+
+    It has no arrays: LiteRT writes to an array by cutting it in two, which XNNPACK, its faster part,
+    cannot do where a half is empty.
+    """
+    length = inputs.shape[0]
+    places = tf.reshape(tf.range(length), [-1, 1, 1])
+
+    def step(count: Tensor, states: TensorList, after: TensorList) -> Any:
+        position = length - 1 - count if backwards else count
+        new, _ = advance(inputs[position], states)
+        if mask is not None:
+            new = [tf.where(mask[position], a, b) for a, b in zip(new, states, strict=True)]
+        after = [
+            tf.where(places == position, state, stack)
+            for stack, state in zip(after, new, strict=True)
+        ]
+        return count + 1, new, after
+
+    _, last, after = tf.while_loop(
+        lambda count, *_: count < length,
+        step,
+        (0, states, [tf.zeros([length, *state.shape]) for state in states]),
+    )
+    return last, after, []
 
 
 def _backwards(
