@@ -128,7 +128,7 @@ def test_shell_completion_can_be_installed_and_completes_commands(capsys, monkey
         (["translate", "run", "-i", "file", "text"], "TEXT and --input exclude each other."),
         (["translate", "run", "--errors", "ignore"], "--errors is 'ignore'; choose from replace, strict."),
         (["translate", "run", "-o", "no/such/file"], "no/such: there is no such folder, so no/such/file"),
-        (["export", "run", "--format", "onxx"], "--format is 'onxx'; choose from keras, saved_model."),
+        (["export", "run", "--format", "onxx"], "--format is 'onxx'; choose from keras, saved_model, onnx,"),
         (["evaluate", "no", "--reference", "r"], "no: there is no such run and no such file."),
         (["compare", "no", "no", "--reference", "r"], "no: there is no such run and no such file."),
         (["score", "run", "--source", "s", "--target", "t", "-o", "no/such/file"], "no/such: there is"),

@@ -103,9 +103,11 @@ def test_worse_translations_are_refused_where_enough_sentences_show_it():
     assert "on 500 held-out sentences; the run, 100.00. At most 0.5 less" in caught.value.message
     few = HeldOut(good[:499], good[:499])
     found = compare_quality(answering(["", *good[:499]], ["", *bad[:499]]), [""], few, "13a")
-    assert (found.different, found.quality.sentences, found.quality.run) == (56, 499, 100.0)
+    assert (found.different, found.quality.sentences) == (56, 499)
+    assert found.quality.run == pytest.approx(100)
+    assert found.quality.artefact < 98
     same = compare_quality(answering(["", *good], ["", *good]), [""], HeldOut(good, good), "13a")
-    assert (same.different, same.quality.artefact) == (0, 100.0)
+    assert (same.different, same.quality.artefact) == (0, same.quality.run)
 
 
 def test_a_run_without_a_validation_has_no_held_out_pairs(tmp_path):
