@@ -28,6 +28,7 @@ STAGES = [
     ("synthesis",),
     ("training",),
     ("export",),
+    ("serving",),
     ("__init__",),
     ("cli",),
     ("__main__",),

@@ -27,6 +27,7 @@ from s2s_cli.cli.init import init
 from s2s_cli.cli.process import BROKEN_PIPE, INTERRUPTED
 from s2s_cli.cli.schema import schema
 from s2s_cli.cli.score import score
+from s2s_cli.cli.serve import serve
 from s2s_cli.cli.train import train
 from s2s_cli.cli.translate import translate
 from s2s_cli.cli.verify import verify
@@ -37,7 +38,7 @@ USER_MISTAKE = 1
 GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
     "Data": (check, clean, backtranslate, distill),
     "Model": (init, train),
-    "Use": (translate, score, evaluate, compare),
+    "Use": (translate, score, evaluate, compare, serve),
     "Ship": (export, verify),
     "Settings": (schema,),
 }

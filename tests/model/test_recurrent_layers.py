@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from s2s_cli.model.recurrent import layers
+from s2s_cli.model.recurrent.recurrence import GRU_CELL, LSTM_CELL, recurrence
 
 INPUTS = np.random.default_rng(1).normal(size=(3, 6, 5)).astype(np.float32)
 MASK = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0]], bool)
@@ -167,3 +168,34 @@ def test_training_computes_the_recurrence_and_not_the_loop_of_keras(monkeypatch,
     monkeypatch.setattr(layers, "recurrence", fail)
     with pytest.raises(AssertionError):
         layers.training_layer(layer)(tf.constant(INPUTS))
+
+
+@pytest.mark.parametrize(("cell", "gates", "states"), [(LSTM_CELL, 4, 2), (GRU_CELL, 3, 1)])
+def test_a_graph_for_one_sentence_of_one_length_computes_the_same(cell, gates, states):
+    random, units = np.random.default_rng(0), 3
+
+    def drawn(*shape: int) -> tf.Tensor:
+        return tf.constant(random.normal(size=shape).astype(np.float32))
+
+    projected, kernel, bias = (
+        drawn(5, 1, gates * units),
+        drawn(units, gates * units),
+        drawn(gates * units),
+    )
+    first = [drawn(1, units) for _ in range(states)]
+    mask = tf.constant([True, True, True, False, False])[:, None, None]
+
+    def run(projected, kernel, bias) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch([projected, kernel, bias])
+            hidden, last = recurrence(cell, projected, first, kernel, bias, mask)
+            loss = tf.reduce_sum(hidden * hidden) + tf.reduce_sum(last[0])
+        return [hidden, *last, *tape.gradient(loss, [projected, kernel, bias])]
+
+    def in_a_graph(positions: int | None) -> list[tf.Tensor]:
+        signature = [tf.TensorSpec((positions, *projected.shape[1:]))]
+        signature += [tf.TensorSpec(one.shape) for one in (kernel, bias)]
+        return tf.function(run, input_signature=signature)(projected, kernel, bias)
+
+    for known, unknown in zip(in_a_graph(5), in_a_graph(None), strict=True):
+        np.testing.assert_allclose(known, unknown, atol=1e-6)

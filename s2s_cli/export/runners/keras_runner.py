@@ -31,8 +31,10 @@ class Runner:
 
     def __init__(self, folder: Path, settings: dict[str, Any]):
         self._settings = settings
+        # Compiled, which takes a sixth of the time of a call.
         self._encoder, self._decoder = (
-            keras.saving.load_model(folder / f"{name}.keras") for name in ("encoder", "decoder")
+            keras.saving.load_model(folder / f"{name}.keras").predict_on_batch
+            for name in ("encoder", "decoder")
         )
 
     def search(self, sources: list[list[int]]) -> list[list[int]]:

@@ -202,8 +202,9 @@ def scan(
     the order of their positions, and the last states are those of position 0.
     """
     length = tf.shape(inputs)[0]
-    if inputs.shape[0] is not None and not tf.executing_eagerly():
-        return _scan_of_known_length(advance, inputs, states, mask, backwards=backwards)
+    is_known = tf.TensorShape(inputs.shape).is_fully_defined()
+    if is_known and inputs.shape[1] == 1 and not tf.executing_eagerly():
+        return _scan_one(advance, inputs, states, mask, backwards=backwards)
 
     def step(count: Tensor, states: TensorList, after: Any, notes: Any) -> Any:
         position = length - 1 - count if backwards else count
@@ -224,7 +225,7 @@ def scan(
     return last, [array.stack() for array in after], [array.stack() for array in notes]
 
 
-def _scan_of_known_length(
+def _scan_one(
     advance: Callable[[Tensor, TensorList], tuple[TensorList, TensorList]],
     inputs: Tensor,
     states: TensorList,
@@ -232,31 +233,36 @@ def _scan_of_known_length(
     *,
     backwards: bool,
 ) -> tuple[TensorList, TensorList, TensorList]:
-    """`scan` in a graph for inputs of one length, which saves nothing.
+    """`scan` in a graph for one sentence of a known length.
 
     It has no arrays: LiteRT writes to an array by cutting it in two, which XNNPACK, its faster part,
     cannot do where a half is empty.
     """
     length = inputs.shape[0]
-    places = tf.reshape(tf.range(length), [-1, 1, 1])
+    is_here = tf.reshape(tf.range(length), [-1, 1, 1])
 
-    def step(count: Tensor, states: TensorList, after: TensorList) -> Any:
+    def write(position: Tensor, stacks: TensorList, values: TensorList) -> TensorList:
+        return [
+            tf.where(is_here == position, value, stack)
+            for stack, value in zip(stacks, values, strict=True)
+        ]
+
+    def step(count: Tensor, states: TensorList, after: TensorList, notes: TensorList) -> Any:
         position = length - 1 - count if backwards else count
-        new, _ = advance(inputs[position], states)
+        new, values = advance(inputs[position], states)
         if mask is not None:
             new = [tf.where(mask[position], a, b) for a, b in zip(new, states, strict=True)]
-        after = [
-            tf.where(places == position, state, stack)
-            for stack, state in zip(after, new, strict=True)
-        ]
-        return count + 1, new, after
+        return count + 1, new, write(position, after, new), write(position, notes, values)
 
-    _, last, after = tf.while_loop(
-        lambda count, *_: count < length,
-        step,
-        (0, states, [tf.zeros([length, *state.shape]) for state in states]),
+    # Called for the shapes alone; nothing uses these values.
+    after, notes = (
+        [tf.zeros([length, *value.shape], value.dtype) for value in values]
+        for values in advance(inputs[0], states)
     )
-    return last, after, []
+    _, last, after, notes = tf.while_loop(
+        lambda count, *_: count < length, step, (0, states, after, notes)
+    )
+    return last, after, notes
 
 
 def _backwards(

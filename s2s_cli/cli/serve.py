@@ -1,0 +1,129 @@
+"""`s2s serve`."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from s2s_cli.cli import console, options
+from s2s_cli.cli.process import start_tensorflow
+from s2s_cli.errors import S2SError, pip_install_hint
+from s2s_cli.serving import Limits
+
+_LIMITS = Limits()
+_PANEL = "Limits"
+
+
+def serve(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="A run or an artefact; its languages before it (en-de=runs/s2s), or --source and"
+            " --target.",
+        ),
+    ],
+    source: Annotated[
+        str | None, typer.Option(help="ISO 639 code of what one model translates from.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="ISO 639 code of what it translates to.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 0.0.0.0: all of this machine's.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: any free one.")] = 5000,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes, each with its own copy of the models.")
+    ] = 1,
+    api_keys: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A key a line, one of which each request must have."),
+    ] = None,
+    checkpoint: options.Checkpoint = "best",
+    threads: options.Threads = None,
+    alternatives: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Alternatives that a request may ask for; 0: none, which halves the memory.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = _LIMITS.alternatives,
+    max_characters: Annotated[
+        int, typer.Option(min=1, help="Characters of a request.", rich_help_panel=_PANEL)
+    ] = _LIMITS.characters,
+    max_lines: Annotated[
+        int, typer.Option(min=1, help="Lines of a request.", rich_help_panel=_PANEL)
+    ] = _LIMITS.sentences,
+    max_bytes: Annotated[
+        int, typer.Option(min=1, help="Bytes of a request.", rich_help_panel=_PANEL)
+    ] = _LIMITS.body_bytes,
+    queue: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Lines that may wait; requests with further ones are answered 503.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = _LIMITS.queue,
+    batch_size: Annotated[
+        int,
+        typer.Option(min=1, help="Lines that are translated together.", rich_help_panel=_PANEL),
+    ] = _LIMITS.batch,
+) -> None:
+    """Answer over HTTP, in the protocol of LibreTranslate; a page for people is on /."""
+    if importlib.util.find_spec("fastapi") is None or importlib.util.find_spec("uvicorn") is None:
+        raise S2SError("`s2s serve` needs FastAPI and uvicorn.", pip_install_hint("serve"))
+    from s2s_cli.serving.places import read_places
+
+    keys = _read_keys(api_keys) if api_keys else []
+    places = read_places(models, source, target)
+    limits = Limits(
+        body_bytes=max_bytes,
+        characters=max_characters,
+        sentences=max_lines,
+        queue=queue,
+        alternatives=alternatives,
+        batch=batch_size,
+    )
+    start_tensorflow(threads)
+    from s2s_cli.serving.server import Given, bind, load_app, serve, serve_in_processes
+
+    given = Given(places, limits, keys, checkpoint, threads)
+    pairs = ", ".join(f"{place.source} to {place.target}" for place in places)
+    with bind(host, port) as listening:
+        address = f"http://{host}:{listening.getsockname()[1]}"
+        # From `listen` on, requests wait in line; before it, they are refused.
+        if processes > 1:
+            listening.listen()
+            console.say(f"starting {processes} processes on {address}: {pairs}")
+            serve_in_processes(given, listening, processes)
+        else:
+            app = load_app(given)
+            listening.listen()
+            console.say(f"ready on {address}: {pairs}; {_megabytes()}", fg="green")
+            serve(app, listening)
+    console.say("stopped; every request that was under way is answered")
+
+
+def _read_keys(path: Path) -> list[str]:
+    try:
+        keys = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise S2SError(f"{path}: the keys cannot be read: {error}.") from None
+    if not keys:
+        raise S2SError(f"{path}: there is no key in it.", "Write one a line.")
+    return keys
+
+
+def _megabytes() -> str:
+    """The memory of this process, where the system says it."""
+    try:
+        import resource
+    except ImportError:
+        return "memory is not known on this system"
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000:,.0f} MB of memory"

@@ -1,0 +1,112 @@
+"""Requests in the protocol of LibreTranslate, and what is refused."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+from urllib.parse import parse_qs
+
+from fastapi import Request
+from pydantic import BaseModel, Field, ValidationError
+
+from s2s_cli.serving import Limits
+
+
+class RefusedError(Exception):
+    """A request that is answered with a status and {"error": message}."""
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None):
+        super().__init__(message)
+        self.status, self.message, self.headers = status, message, headers or {}
+
+
+class TextRequest(BaseModel):
+    """What `/detect` takes."""
+
+    q: str | list[str] = Field(description="A text, or a list of texts.")
+    api_key: str | None = Field(None, description="Where the server wants one.")
+
+
+class TranslateRequest(TextRequest):
+    """What `/translate` takes."""
+
+    source: str = Field(description="ISO 639 code, or auto.")
+    target: str = Field(description="ISO 639 code.")
+    format: str = Field("text", description="text; html is refused.")
+    alternatives: Annotated[int, Field(ge=0)] = Field(
+        0, description="How many further translations of each text are wanted."
+    )
+    scores: bool = Field(False, description="Whether the score of each line is wanted.")
+    alignments: bool = Field(
+        False, description="Whether the tokens of each line are wanted, and which belong together."
+    )
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts, one or several."""
+        return [self.q] if isinstance(self.q, str) else self.q
+
+
+async def read_request(request: Request, kind: type[BaseModel], limits: Limits) -> Any:
+    """The body of a request, JSON or a form, as `kind`. Raises RefusedError."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > limits.body_bytes:
+            raise RefusedError(413, f"A request may have {limits.body_bytes} bytes.")
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        values = _read_form(bytes(body)) if _is_form(media_type, body) else json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(400, f"The body is neither JSON nor a form: {error}.") from None
+    if not isinstance(values, dict):
+        raise RefusedError(400, "The body must be a JSON object or a form.")
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise RefusedError(400, _sentence(error)) from None
+
+
+def _is_form(media_type: str, body: bytes | bytearray) -> bool:
+    """Whether a body is a form; some clients send JSON under any name."""
+    is_form = media_type == "application/x-www-form-urlencoded"
+    return is_form and not body.lstrip().startswith(b"{")
+
+
+def _read_form(body: bytes) -> dict[str, Any]:
+    """The fields of a form; one that is there more than once is a list."""
+    fields = parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=10_000)
+    return {name: values if len(values) > 1 else values[0] for name, values in fields.items()}
+
+
+def _sentence(error: ValidationError) -> str:
+    """What is wrong, field by field; never what was in it."""
+    found: dict[str, str] = {}
+    for one in error.errors(include_url=False, include_input=False, include_context=False):
+        found.setdefault(str(one["loc"][0]) if one["loc"] else "body", str(one["msg"]))
+    return "; ".join(f"{name}: {message}" for name, message in found.items()) + "."
+
+
+def require_within(texts: Sequence[str], limits: Limits) -> None:
+    """Raises RefusedError where there are too many characters or lines."""
+    characters, lines = sum(map(len, texts)), sum(text.count("\n") + 1 for text in texts)
+    for count, limit, name in (
+        (characters, limits.characters, "characters"),
+        (lines, limits.sentences, "lines"),
+    ):
+        if count > limit:
+            raise RefusedError(413, f"A request may have {limit} {name}; this one has {count}.")
+
+
+def require_key(given: str | None, keys: Sequence[str]) -> None:
+    """Raises RefusedError where keys are needed and this is none; takes the same time for each."""
+    if not keys:
+        return
+    tried = (given or "").encode("utf-8", "surrogatepass")
+    matches = [hmac.compare_digest(tried, key.encode()) for key in keys]
+    if not any(matches):
+        raise RefusedError(
+            403, "This server wants an API key." if given is None else "This API key is not valid."
+        )
