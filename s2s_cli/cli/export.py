@@ -37,7 +37,12 @@ def export(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder to write.", show_default="RUN/export/FORMAT"),
+        typer.Option(
+            "-o",
+            "--output",
+            help="Folder to write.",
+            show_default="RUN/export/FORMAT, or FORMAT-PRECISION",
+        ),
     ] = None,
     precision: Annotated[
         str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from s2s_cli.serving import Limits
 
 _LIMITS = Limits()
 _PANEL = "Limits"
+_PACKAGES = ("fastapi", "uvicorn", "prometheus_client", "babel", "py3langid")
 
 
 def serve(
@@ -76,11 +78,11 @@ def serve(
     ] = _LIMITS.batch,
 ) -> None:
     """Answer over HTTP, in the protocol of LibreTranslate; a page for people is on /."""
-    if importlib.util.find_spec("fastapi") is None or importlib.util.find_spec("uvicorn") is None:
-        raise S2SError("`s2s serve` needs FastAPI and uvicorn.", pip_install_hint("serve"))
-    from s2s_cli.serving.places import read_places
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise S2SError(f"`s2s serve` needs {', '.join(missing)}.", pip_install_hint("serve"))
+    from s2s_cli.serving.places import read_places, require_places
 
-    keys = _read_keys(api_keys) if api_keys else []
     places = read_places(models, source, target)
     limits = Limits(
         body_bytes=max_bytes,
@@ -90,13 +92,17 @@ def serve(
         alternatives=alternatives,
         batch=batch_size,
     )
+    require_places(places)
     start_tensorflow(threads)
-    from s2s_cli.serving.server import Given, bind, load_app, serve, serve_in_processes
+    from s2s_cli.serving.server import Given, bind, load_app, read_keys, serve, serve_in_processes
 
-    given = Given(places, limits, keys, checkpoint, threads)
+    if api_keys:
+        read_keys(api_keys)
+    given = Given(places, limits, str(api_keys) if api_keys else None, checkpoint, threads)
     pairs = ", ".join(f"{place.source} to {place.target}" for place in places)
     with bind(host, port) as listening:
-        address = f"http://{host}:{listening.getsockname()[1]}"
+        name = f"[{host}]" if ":" in host else host
+        address = f"http://{name}:{listening.getsockname()[1]}"
         # From `listen` on, requests wait in line; before it, they are refused.
         if processes > 1:
             listening.listen()
@@ -107,17 +113,9 @@ def serve(
             listening.listen()
             console.say(f"ready on {address}: {pairs}; {_megabytes()}", fg="green")
             serve(app, listening)
-    console.say("stopped; every request that was under way is answered")
-
-
-def _read_keys(path: Path) -> list[str]:
-    try:
-        keys = path.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise S2SError(f"{path}: the keys cannot be read: {error}.") from None
-    if not keys:
-        raise S2SError(f"{path}: there is no key in it.", "Write one a line.")
-    return keys
+            if lost := app.state.service.under_way:
+                raise S2SError(f"Stopped; {lost} requests were not answered in time.")
+    console.say("stopped")
 
 
 def _megabytes() -> str:
@@ -126,4 +124,5 @@ def _megabytes() -> str:
         import resource
     except ImportError:
         return "memory is not known on this system"
-    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000:,.0f} MB of memory"
+    unit = 1 if sys.platform == "darwin" else 1024
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6:,.0f} MB of memory"

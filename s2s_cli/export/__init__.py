@@ -1,5 +1,7 @@
 """A trained run becomes an artefact that others can load, with proof that it says the same."""
 
+DESCRIPTION = "s2s-export.yaml"
+"""The file by which an artefact is known."""
 FORMAT_NAMES = ("keras", "saved_model", "onnx", "litert", "ctranslate2")
 # What the weights of an artefact may be, in one format or another; float32 in all of them.
 PRECISIONS = ("float32", "int8", "bfloat16")

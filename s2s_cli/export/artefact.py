@@ -13,11 +13,11 @@ import yaml
 
 from s2s_cli import __version__
 from s2s_cli.config.schema import ResolvedConfig
+from s2s_cli.export import DESCRIPTION
 from s2s_cli.export.format import SEARCH_SETTINGS, Format
 from s2s_cli.files import sha256, write_text
 from s2s_cli.runs.run import Run
 
-DESCRIPTION = "s2s-export.yaml"
 CHECKSUMS = "checksums.json"
 PROOF = "proof.json"
 SENTENCES = "proof-sentences.jsonl"

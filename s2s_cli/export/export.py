@@ -10,8 +10,8 @@ from s2s_cli.config.schema import Decoding, ResolvedConfig
 from s2s_cli.decoding.model_search import ModelSearch
 from s2s_cli.decoding.translator import Translator, load_tokenizers, resolve_decoding
 from s2s_cli.errors import ExportError
+from s2s_cli.export import DESCRIPTION
 from s2s_cli.export.artefact import (
-    DESCRIPTION,
     size,
     versions,
     write_checksums,
@@ -115,7 +115,7 @@ def _write_and_prove(
             subject, sentences, held_out(run), config.training.bleu_tokenizer
         )
     compared.write_sentences(beside)
-    proof = _proof(compared, subject, precision, (*left_out, *notes))
+    proof = _proof(compared, subject, precision, (*left_out, *notes, *compared.notes))
     proof.write(beside)
     write_checksums(beside)
     return proof
@@ -131,7 +131,7 @@ def _proof(compared: Comparison, subject: Subject, precision: str, notes: tuple[
         different=compared.different,
         precision=precision,
         quality=compared.quality,
-        logit_difference=logit_difference(subject.seq2seq, compared.artefact),
+        logit_difference=logit_difference(subject, compared.artefact, precision),
         bytes=size(subject.folder),
         speed_one_by_one=one_by_one,
         speed_in_batches=in_batches,

@@ -36,7 +36,10 @@ stepped = [one for of_sentence in parts for one in of_sentence if one[1]]
 logits = getattr(translator.runner, "logits", None)
 stepped = stepped[:given["stepped"] if logits else 0]
 values = [[*part, logits(*part).tolist()] for part in stepped]
-found = {"texts": texts, "parts": parts, "seconds": seconds, "logits": values}
+from_text = getattr(translator.runner, "from_text", lambda sentences: [])(sentences)
+found = {
+    "texts": texts, "parts": parts, "seconds": seconds, "logits": values, "from_text": from_text,
+}
 answer.write_text(json.dumps(found))
 """
 
@@ -47,13 +50,15 @@ class Answer:
 
     texts (N,); parts: for each sentence [source ids, target ids] of each of its parts; `speeds`:
     sentences a second, one by one and in batches; `logits`: of some parts, [source ids, target ids,
-    logits after each of these (L+1,V)], where the runner has a step.
+    logits after each of these (L+1,V)], where the runner has a step; `from_text`: for each sentence
+    [translation, target ids, whether it was cut], where a graph takes text.
     """
 
     texts: list[str]
     parts: list[Any]
     speeds: tuple[float, float]
     logits: list[Any] = field(default_factory=list)
+    from_text: list[Any] = field(default_factory=list)
 
 
 def translate_in_fresh_process(
@@ -71,7 +76,7 @@ def translate_in_fresh_process(
     `stepped`: of how many parts the logits are wanted. Nothing is written to the artefact. Raises
     ExportError where it fails.
     """
-    absent = ["s2s_cli", *({"tensorflow", "keras"}.difference(packages))]
+    absent = ["s2s_cli", *{"tensorflow"}.difference(packages)]
     given = {"sentences": list(sentences), "timed": timed, "stepped": stepped, "absent": absent}
     with tempfile.TemporaryDirectory(prefix="s2s-proof-") as scratch:
         answer = Path(scratch) / "answer.json"
@@ -86,11 +91,12 @@ def translate_in_fresh_process(
         )
         if process.returncode != 0:
             errors = re.findall(r"^[\w.]*(?:Error|Exception)\b.*", process.stderr, re.MULTILINE)
-            raise ExportError(
-                f"The {export_format} export fails in a fresh process:"
-                f" {errors[-1] if errors else f'exit code {process.returncode}'}",
-            )
+            lines = [line for line in process.stderr.splitlines() if line.strip()]
+            reason = (errors or lines or [f"exit code {process.returncode}"])[-1]
+            raise ExportError(f"The {export_format} export fails in a fresh process: {reason}")
         found = json.loads(answer.read_bytes())
     counts = (min(timed, len(sentences)), len(sentences))
     speeds = [n / max(s, 1e-9) for n, s in zip(counts, found["seconds"], strict=True)]
-    return Answer(found["texts"], found["parts"], (speeds[0], speeds[1]), found["logits"])
+    return Answer(
+        found["texts"], found["parts"], (speeds[0], speeds[1]), found["logits"], found["from_text"]
+    )

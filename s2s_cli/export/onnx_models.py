@@ -95,9 +95,18 @@ def quantize_weights(model: Any) -> None:
     They are multiplied out when a search begins, so products are those of float32. onnxruntime's own
     `quantize_dynamic` does not find the weights of loops, which are most of them.
     """
+    _quantize_weights(model.graph)
+
+
+def _quantize_weights(graph: Any) -> None:
+    """The weights of a graph, and of the graphs inside its nodes."""
     from onnx import helper, numpy_helper
 
-    graph, nodes, kept = model.graph, [], []
+    nodes, kept = [], []
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _quantize_weights(attribute.g)
     for tensor in graph.initializer:
         values = numpy_helper.to_array(tensor)
         if values.dtype != np.float32 or values.ndim != 2 or values.size < QUANTIZED_SIZE:

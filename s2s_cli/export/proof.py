@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from s2s_cli.config.schema import Decoding
+from s2s_cli.decoding.translation import Translation
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.errors import ExportError
 from s2s_cli.export.artefact import PROOF, SENTENCES
@@ -120,6 +121,7 @@ class Comparison:
     ties: int = 0
     different: int = 0
     quality: Quality | None = None
+    notes: tuple[str, ...] = ()
 
     def write_sentences(self, folder: Path) -> None:
         """Writes what `s2s verify` translates again, a JSON object a line."""
@@ -146,32 +148,79 @@ def compare(subject: Subject, sentences: Sequence[str]) -> Comparison:
     """Translates sentences in a fresh process; ExportError where they differ and it is no tie."""
     expected = subject.translator.translate(sentences)
     found = subject.answer(sentences)
+    require_same_tokens(subject, sentences, expected, found)
     ties = 0
     for sentence, ours, theirs, parts in zip(
         sentences, expected, found.texts, found.parts, strict=True
     ):
-        tokens = tuple(subject.source_tokens[i] for source, _ in parts for i in source)
-        if tokens == ours.source_tokens and ours.text == theirs:
+        if ours.text == theirs:
             continue
-        if tokens != ours.source_tokens or not _is_tie(
-            subject.seq2seq, subject.translator, sentence, theirs, parts
-        ):
-            raise ExportError(
-                f"The {subject.export_format.name} export does not translate as the run does:"
-                f" {sentence!r} becomes {theirs!r}; in the run, {ours.text!r}.",
-                DEFECT,
-            )
+        if not _is_tie(subject, sentence, theirs, parts):
+            raise _differs(subject, sentence, theirs, ours.text)
         ties += 1
-    return Comparison(sentences, [one.text for one in expected], found, ties)
+    notes = _compare_from_text(subject, sentences, expected, found)
+    return Comparison(sentences, [one.text for one in expected], found, ties, notes=notes)
 
 
-def logit_difference(seq2seq: Seq2Seq, answer: Answer) -> float | None:
-    """The largest difference between logits of an artefact and those of the run for the same ids."""
+def require_same_tokens(
+    subject: Subject, sentences: Sequence[str], expected: Sequence[Translation], found: Answer
+) -> None:
+    """ExportError where an artefact cuts a sentence into other tokens than the run."""
+    for sentence, ours, theirs, parts in zip(
+        sentences, expected, found.texts, found.parts, strict=True
+    ):
+        tokens = tuple(subject.source_tokens[i] for source, _ in parts for i in source)
+        if tokens != ours.source_tokens:
+            raise _differs(subject, sentence, theirs, ours.text)
+
+
+def _compare_from_text(
+    subject: Subject, sentences: Sequence[str], expected: Sequence[Translation], found: Answer
+) -> tuple[str, ...]:
+    """ExportError where a graph that takes text makes something else of a sentence that it has not
+    cut, and it is no tie; a sentence that says how many ties there are."""
+    if not found.from_text:
+        return ()
+    ties = 0
+    for sentence, ours, (theirs, ids, was_cut), parts in zip(
+        sentences, expected, found.from_text, found.parts, strict=True
+    ):
+        if was_cut == ours.is_long and (was_cut or theirs == ours.text):
+            continue
+        sources = [[source, ids] for source, _ in parts]
+        if was_cut != ours.is_long or not _is_tie(subject, sentence, theirs, sources):
+            raise _differs(subject, sentence, theirs, ours.text)
+        ties += 1
+    return (f"text/ differs for {ties} sentences, after a tie of two scores.",) if ties else ()
+
+
+def _differs(subject: Subject, sentence: str, theirs: str, ours: str) -> ExportError:
+    return ExportError(
+        f"The {subject.export_format.name} export does not translate as the run does:"
+        f" {sentence!r} becomes {theirs!r}; in the run, {ours!r}.",
+        DEFECT,
+    )
+
+
+def logit_difference(subject: Subject, answer: Answer, precision: str) -> float | None:
+    """The largest difference between logits of an artefact and those of the run for the same ids.
+
+    None where the format has no step. Raises ExportError where float32 differs by more than TIE.
+    """
+    if not answer.logits:
+        return None
     differences = [
-        float(np.abs(np.array(theirs) - _logits(seq2seq, source, ids)).max())
+        np.abs(np.array(theirs) - _logits(subject.seq2seq, source, ids)).max()
         for source, ids, theirs in answer.logits
     ]
-    return max(differences, default=None)
+    largest = float(np.max(differences))  # NaN if one of them is
+    if not np.isfinite(largest) or (precision == "float32" and largest > TIE):
+        raise ExportError(
+            f"The decoder step of the {subject.export_format.name} export does not compute as the run"
+            f" does: logits differ by {largest:.1e}.",
+            DEFECT,
+        )
+    return largest
 
 
 def measured_speeds(translator: Translator, sentences: Sequence[str]) -> tuple[float, float]:
@@ -187,13 +236,12 @@ def measured_speeds(translator: Translator, sentences: Sequence[str]) -> tuple[f
     return len(some) / (ended - began), len(sentences) / (time.perf_counter() - ended)
 
 
-def _is_tie(
-    seq2seq: Seq2Seq, translator: Translator, sentence: str, text: str, parts: Sequence[Any]
-) -> bool:
+def _is_tie(subject: Subject, sentence: str, text: str, parts: Sequence[Any]) -> bool:
     """Whether the run itself scores what an artefact made of a sentence as high as its own output.
 
     Alone, it may even give the artefact's: sums in float32 depend on what a sentence is batched with.
     """
+    seq2seq, translator = subject.seq2seq, subject.translator
     (alone,) = translator.translate([sentence])
     if alone.text == text:
         return True

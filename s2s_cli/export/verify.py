@@ -11,7 +11,8 @@ from pathlib import Path
 import yaml
 
 from s2s_cli.errors import ExportError
-from s2s_cli.export.artefact import DESCRIPTION, PROOF, SENTENCES, find_damage
+from s2s_cli.export import DESCRIPTION
+from s2s_cli.export.artefact import PROOF, SENTENCES, find_damage
 from s2s_cli.export.fresh_process import translate_in_fresh_process
 
 _AGAIN = "Export the run again, or copy the artefact again from where it is whole."
@@ -53,12 +54,7 @@ def verify(folder: Path) -> Verification:
             f"{folder}: this is no artefact of `s2s export`; it has no {DESCRIPTION}.",
             "Give the folder that `s2s export` has written.",
         )
-    try:
-        damage = find_damage(folder)
-    except OSError as error:
-        damage = [f"{error.filename} cannot be read: {error.strerror}."]
-    if damage:
-        raise ExportError("\n".join(f"{folder}: {sentence}" for sentence in damage), _AGAIN)
+    require_undamaged(folder)
     record = _read(folder)
     changed = _changed_versions(record.versions)
     found = translate_in_fresh_process(
@@ -68,6 +64,16 @@ def verify(folder: Path) -> Verification:
     rows = zip(record.translations, record.of_run, strict=True)
     ties = sum(theirs != ours for theirs, ours in rows)
     return Verification(record.export_format, len(found), ties, tuple(changed))
+
+
+def require_undamaged(folder: Path) -> None:
+    """Raises ExportError that names each file that is not as it was written."""
+    try:
+        damage = find_damage(folder)
+    except OSError as error:
+        damage = [f"{error.filename} cannot be read: {error.strerror}."]
+    if damage:
+        raise ExportError("\n".join(f"{folder}: {sentence}" for sentence in damage), _AGAIN)
 
 
 def _require_same(
@@ -83,7 +89,8 @@ def _require_same(
     raise ExportError(
         f"{folder}: {len(other)} of {len(found)} sentences are not translated as when the artefact"
         f" was made; {source!r} becomes {now!r}, not {then!r}.{versions}",
-        "Install the versions that README.md in the artefact names, or export the run again.",
+        "Install the versions that README.md in the artefact names, or export the run again on this"
+        " processor, as 8-bit weights and ties of two scores may depend on it.",
     )
 
 

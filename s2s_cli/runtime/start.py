@@ -32,7 +32,7 @@ def start(
     # By itself, TensorFlow uses oneDNN only on processors with AVX-512; with AVX2 it made a
     # training step a fifth to a quarter shorter, and none longer.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    with _native_stderr_silenced():
+    with native_stderr_silenced():
         import keras  # noqa: F401  (imported here while its messages are silenced)
         import tensorflow as tf
 
@@ -59,7 +59,7 @@ def inter_op_threads() -> int:
 
 
 @contextmanager
-def _native_stderr_silenced() -> Iterator[None]:
+def native_stderr_silenced() -> Iterator[None]:
     """Redirects file descriptor 2: C++ libraries write there before they read any setting."""
     sys.stderr.flush()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +14,13 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
+from starlette.requests import ClientDisconnect
 
 from s2s_cli import __version__
 from s2s_cli.decoding.translation import Translation
 from s2s_cli.serving import Limits
 from s2s_cli.serving.batching import Batcher, Queue, QueueIsFullError
-from s2s_cli.serving.languages import detect, language_name
+from s2s_cli.serving.languages import can_detect, detect, language_name
 from s2s_cli.serving.metrics import Metrics
 from s2s_cli.serving.models import Model
 from s2s_cli.serving.requests import (
@@ -42,12 +44,21 @@ RETRY_SECONDS = "1"
 Pair = tuple[str, str]
 
 
+class Json(JSONResponse):
+    """JSON of ASCII characters: a text may hold what UTF-8 cannot, such as half of a character."""
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
 @dataclass(frozen=True)
 class _Served:
     """The batchers of a model."""
 
     best: Batcher
     n_best: Batcher | None
+    has_details: bool
 
 
 class Service:
@@ -55,6 +66,7 @@ class Service:
 
     def __init__(self, models: Sequence[Model], limits: Limits, keys: Sequence[str]):
         self.limits, self.keys, self.metrics = limits, keys, Metrics()
+        self.under_way = 0  # requests that are not yet answered
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="translate")
         self._queue = Queue(limits.queue)
         self.metrics.queue.set_function(lambda: self._queue.size)
@@ -62,6 +74,7 @@ class Service:
             (model.place.source, model.place.target): _Served(
                 self._batcher(model.best),
                 self._batcher(model.n_best) if model.n_best else None,
+                model.has_details,
             )
             for model in models
         }
@@ -104,77 +117,129 @@ class Service:
             for code in codes
         ]
 
-    def sources(self) -> list[str]:
-        """The languages that are translated from."""
-        return list(dict.fromkeys(source for source, _ in self._served))
+    def sources(self, target: str | None = None) -> list[str]:
+        """The languages that are translated from, to a target or to any."""
+        wanted = (source for source, other in self._served if target in (None, other))
+        return list(dict.fromkeys(wanted))
+
+    def settings(self) -> dict[str, Any]:
+        """As LibreTranslate's `/frontend/settings`, with how many alternatives there are."""
+        return {
+            "apiKeys": bool(self.keys),
+            "keyRequired": bool(self.keys),
+            "charLimit": self.limits.characters,
+            "suggestions": False,
+            "filesTranslation": False,
+            "supportedFilesFormat": [],
+            "alternatives": self.limits.alternatives,
+        }
 
     async def translate(self, given: TranslateRequest) -> dict[str, Any]:
         """As LibreTranslate's `/translate`, with scores and alignments where they are wanted."""
-        if given.format != "text":
-            raise RefusedError(400, "format: only text is translated; html is not.")
-        if given.alternatives > self.limits.alternatives:
-            raise RefusedError(
-                400, f"alternatives: at most {self.limits.alternatives} are given here."
-            )
+        self._require_possible(given)
         texts = given.texts
-        require_within(texts, self.limits)
-        detected = [detect(text, self.sources()) for text in texts] if _is_auto(given) else []
-        sources = [str(one["language"]) for one in detected] or [given.source] * len(texts)
-        found = await asyncio.gather(
-            *(
-                self._translate_text(text, (source, given.target), given)
-                for text, source in zip(texts, sources, strict=True)
-            )
+        detected = (
+            [detect(text, self.sources(given.target)) for text in texts] if _is_auto(given) else []
         )
-        answer = {name: [one[name] for one in found] for name in (found[0] if found else {})}
-        if not found:
-            answer = {"translatedText": []}
+        sources = [str(one["language"]) for one in detected] or [given.source] * len(texts)
+        pairs = [(source, given.target) for source in sources]
+        found: list[dict[str, Any]] = [{} for _ in texts]
+        for pair in dict.fromkeys(pairs):
+            places = [place for place, one in enumerate(pairs) if one == pair]
+            some = [texts[place] for place in places]
+            answers = await self._translate_texts(some, pair, given)
+            for place, answer in zip(places, answers, strict=True):
+                found[place] = answer
+        answer = {
+            name: [one[name] for one in found] for name in (found or [{"translatedText": ""}])[0]
+        }
         if detected:
             answer["detectedLanguage"] = detected
         if isinstance(given.q, str):
             return {name: values[0] for name, values in answer.items()}
         return answer
 
-    async def _translate_text(
-        self, text: str, pair: Pair, given: TranslateRequest
-    ) -> dict[str, Any]:
-        """What becomes of a text, line by line."""
-        served = self._served.get(pair)
-        if served is None:
+    def _require_possible(self, given: TranslateRequest) -> None:
+        """Raises RefusedError for what no model here does, before anything is translated."""
+        if given.format not in (None, "", "text"):
+            raise RefusedError(400, "format: only text is translated; html is not.")
+        if given.alternatives > self.limits.alternatives:
+            raise RefusedError(
+                400, f"alternatives: at most {self.limits.alternatives} are given here."
+            )
+        require_within(given.texts, self.limits)
+        if _is_auto(given) and self.sources(given.target):
+            return
+        if (given.source, given.target) not in self._served:
             pairs = ", ".join(f"{source} to {target}" for source, target in self._served)
-            raise RefusedError(400, f"There is no model from {pair[0]} to {pair[1]}; only {pairs}.")
-        lines = text.split("\n")
+            raise RefusedError(
+                400, f"There is no model from {given.source} to {given.target}; only {pairs}."
+            )
+
+    async def _translate_texts(
+        self, texts: Sequence[str], pair: Pair, given: TranslateRequest
+    ) -> list[dict[str, Any]]:
+        """What becomes of texts, line by line; all of them take their room in the queue at once."""
+        served = self._served[pair]
+        if (given.scores or given.alignments) and not served.has_details:
+            raise RefusedError(
+                400, "scores and alignments: this model is an artefact, which has none."
+            )
+        rows = [text.split("\n") for text in texts]
+        lines = [line.strip() for row in rows for line in row]
         try:
-            best = [n_best[0] for n_best in await served.best.translate(lines)]
-            answer: dict[str, Any] = {"translatedText": "\n".join(one.text for one in best)}
-            if given.alternatives:
-                several = await served.n_best.translate(lines) if served.n_best else []
-                answer["alternatives"] = _alternatives(
-                    answer["translatedText"], several, given.alternatives
-                )
+            best = iter([n_best[0] for n_best in await served.best.translate(lines)])
+            several: Any = [[] for _ in lines]
+            if given.alternatives and served.n_best:
+                several = await served.n_best.translate(lines)
         except QueueIsFullError:
             message = f"{self.limits.queue} lines wait already; try again."
             raise RefusedError(503, message, {"Retry-After": RETRY_SECONDS}) from None
         self.metrics.sentences.labels(*pair).inc(len(lines))
-        if given.scores:
-            answer["scores"] = [one.score for one in best]
-        if given.alignments:
-            answer["alignments"] = [_alignment(one) for one in best]
-        return answer
+        others = iter(several)
+        return [
+            _answer(row, [next(best) for _ in row], [next(others) for _ in row], given)
+            for row in rows
+        ]
+
+
+def _answer(
+    lines: Sequence[str],
+    best: Sequence[Translation],
+    several: Sequence[Sequence[Translation]],
+    given: TranslateRequest,
+) -> dict[str, Any]:
+    """What is said of a text with these lines."""
+    text = _joined(lines, [one.text for one in best])
+    answer: dict[str, Any] = {"translatedText": text}
+    if given.alternatives:
+        most = max(map(len, several), default=0)
+        texts = (
+            _joined(lines, [n_best[min(rank, len(n_best) - 1)].text for n_best in several])
+            for rank in range(most)
+        )
+        answer["alternatives"] = [one for one in dict.fromkeys(texts) if one != text][
+            : given.alternatives
+        ]
+    if given.scores:
+        answer["scores"] = [one.score for one in best]
+    if given.alignments:
+        answer["alignments"] = [_alignment(one) for one in best]
+    return answer
+
+
+def _joined(lines: Sequence[str], translations: Sequence[str]) -> str:
+    """Translations of lines as a text, with the white space that stood around each line."""
+    around = []
+    for line, translation in zip(lines, translations, strict=True):
+        inner = line.strip()
+        before, _, after = line.partition(inner) if inner else (line, "", "")
+        around.append(before + translation + after)
+    return "\n".join(around)
 
 
 def _is_auto(given: TranslateRequest) -> bool:
     return given.source == "auto"
-
-
-def _alternatives(best: str, several: Sequence[Sequence[Translation]], count: int) -> list[str]:
-    """Other translations of a text: the second best of all lines, the third best, and so on."""
-    most = max(map(len, several), default=0)
-    texts = [
-        "\n".join(n_best[min(rank, len(n_best) - 1)].text for n_best in several)
-        for rank in range(most)
-    ]
-    return [text for text in dict.fromkeys(texts) if text != best][:count]
 
 
 def _alignment(one: Translation) -> dict[str, Any]:
@@ -188,6 +253,8 @@ def _alignment(one: Translation) -> dict[str, Any]:
 def make_app(models: Sequence[Model], limits: Limits, keys: Sequence[str] = ()) -> FastAPI:
     """The application that serves these models; they are warm already."""
     service = Service(models, limits, keys)
+    for target in (None, *dict.fromkeys(model.place.target for model in models)):
+        can_detect(service.sources(target))
     app = FastAPI(
         title="s2s",
         version=__version__,
@@ -195,36 +262,43 @@ def make_app(models: Sequence[Model], limits: Limits, keys: Sequence[str] = ()) 
         docs_url=None,
         redoc_url=None,
     )
+    app.state.service = service
     _add_middleware(app, service)
 
     @app.post("/translate", openapi_extra=_body(TranslateRequest), tags=["LibreTranslate"])
-    async def translate(request: Request) -> JSONResponse:
+    async def translate(request: Request) -> Json:
         """Translates a text or a list of texts, line by line."""
         given = await read_request(request, TranslateRequest, limits)
         require_key(given.api_key, keys)
         began = time.perf_counter()
         answer = await _unless_left(request, service.translate(given), service.metrics)
         service.metrics.seconds.observe(time.perf_counter() - began)
-        return JSONResponse(answer)
+        return Json(answer)
 
     @app.post("/detect", openapi_extra=_body(TextRequest), tags=["LibreTranslate"])
-    async def find_language(request: Request) -> JSONResponse:
+    async def find_language(request: Request) -> Json:
         """Says in which of the languages that are translated from a text is."""
         given = await read_request(request, TextRequest, limits)
         require_key(given.api_key, keys)
-        texts = [given.q] if isinstance(given.q, str) else given.q
-        require_within(texts, limits)
-        return JSONResponse([detect(text, service.sources()) for text in texts[:1]])
+        require_within(given.texts, limits)
+        if not given.texts:
+            raise RefusedError(400, "q: there is no text in the list.")
+        return Json([detect(given.texts[0], service.sources())])
+
+    @app.get("/frontend/settings", tags=["LibreTranslate"])
+    async def settings() -> Json:
+        """What the page needs to know."""
+        return Json(service.settings())
 
     @app.get("/languages", tags=["LibreTranslate"])
-    async def languages() -> JSONResponse:
+    async def languages() -> Json:
         """The languages, and what each is translated to."""
-        return JSONResponse(service.languages())
+        return Json(service.languages())
 
     @app.get("/health", tags=["Operation"])
-    async def health() -> JSONResponse:
+    async def health() -> Json:
         """Answers once the models are warm."""
-        return JSONResponse({"status": "ok"})
+        return Json({"status": "ok"})
 
     @app.get("/metrics", tags=["Operation"])
     async def metrics() -> Response:
@@ -278,10 +352,17 @@ async def _unless_left(request: Request, answer: Any, metrics: Metrics) -> Any:
 def _add_middleware(app: FastAPI, service: Service) -> None:
     @app.middleware("http")
     async def around(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        service.under_way += 1
         try:
             response = await go_on(request)
-        except RefusedError as refused:
-            response = _refusal(refused)
+        except ClientDisconnect:
+            service.metrics.dropped.inc()
+            response = _refusal(RefusedError(499, "The client has left."))
+        except Exception as error:
+            # Neither here nor in a log is what was to be translated.
+            response = _refusal(RefusedError(500, f"This failed: {type(error).__name__}."))
+        finally:
+            service.under_way -= 1
         known = {getattr(route, "path", "") for route in app.routes}
         path = request.url.path if request.url.path in known else "other"
         service.metrics.requests.labels(path, response.status_code).inc()
@@ -289,22 +370,17 @@ def _add_middleware(app: FastAPI, service: Service) -> None:
         return response
 
     @app.exception_handler(RefusedError)
-    async def refuse(request: Request, refused: RefusedError) -> JSONResponse:
+    async def refuse(request: Request, refused: RefusedError) -> Json:
         return _refusal(refused)
 
     @app.exception_handler(404)
-    async def missing(request: Request, error: Exception) -> JSONResponse:
+    async def missing(request: Request, error: Exception) -> Json:
         return _refusal(RefusedError(404, "There is nothing here; /docs says what there is."))
 
     @app.exception_handler(405)
-    async def not_allowed(request: Request, error: Exception) -> JSONResponse:
+    async def not_allowed(request: Request, error: Exception) -> Json:
         return _refusal(RefusedError(405, f"{request.method} is not answered here; see /docs."))
 
-    @app.exception_handler(Exception)
-    async def failed(request: Request, error: Exception) -> JSONResponse:
-        # What was to be translated is in no message.
-        return _refusal(RefusedError(500, f"This failed: {type(error).__name__}."))
 
-
-def _refusal(refused: RefusedError) -> JSONResponse:
-    return JSONResponse({"error": refused.message}, refused.status, headers=refused.headers)
+def _refusal(refused: RefusedError) -> Json:
+    return Json({"error": refused.message}, refused.status, headers=refused.headers)

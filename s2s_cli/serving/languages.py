@@ -19,6 +19,11 @@ def language_name(code: str) -> str:
         return code
 
 
+def can_detect(languages: Sequence[str]) -> bool:
+    """Whether `detect` tells these languages apart; the first call loads what it needs."""
+    return len(languages) == 1 or _identifier(tuple(languages)) is not None
+
+
 def detect(text: str, languages: Sequence[str]) -> dict[str, Any]:
     """{"language": one of these, "confidence": 0 to 100}; the only one there is needs no text."""
     if len(languages) == 1:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from s2s_cli.errors import ConfigError
+from s2s_cli.export import DESCRIPTION
+from s2s_cli.runs.run import Run
 
 # ISO 639 codes, with a script or region if need be: en, pt-BR, zh-Hans.
 _LANGUAGE = "[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*"
@@ -41,6 +44,14 @@ def read_places(given: Sequence[str], source: str | None, target: str | None) ->
                 f"Write them before it (s2s serve en-de={one}), or give --source and --target.",
             )
         places.append(Place(*match.groups()))
+        whole = one.partition("=")[0]
+        cuts = [i for i, letter in enumerate(whole) if letter == "-"]
+        fitting = [i for i in cuts if _is_code(whole[:i]) and _is_code(whole[i + 1 :])]
+        if len(fitting) > 1:
+            raise ConfigError(
+                f"{one}: {whole} can be read as two languages in more than one way.",
+                "Write scripts and regions in capitals, such as pt-BR or zh-Hans.",
+            )
     pairs = [(place.source, place.target) for place in places]
     for pair in pairs:
         if pairs.count(pair) > 1:
@@ -48,9 +59,20 @@ def read_places(given: Sequence[str], source: str | None, target: str | None) ->
     return places
 
 
+def _is_code(text: str) -> bool:
+    return re.fullmatch(_LANGUAGE, text) is not None
+
+
 def _require_code(code: str) -> str:
-    if not re.fullmatch(_LANGUAGE, code):
+    if not _is_code(code):
         raise ConfigError(
             f"{code!r} is no language code.", "Use ISO 639 codes, such as en, de or pt-BR."
         )
     return code
+
+
+def require_places(places: Sequence[Place]) -> None:
+    """Raises S2SError for a place that has neither a run nor an artefact."""
+    for place in places:
+        if not (Path(place.path) / DESCRIPTION).is_file():
+            Run(Path(place.path)).config()

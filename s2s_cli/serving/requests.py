@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import hmac
 import json
 from collections.abc import Sequence
@@ -28,13 +30,18 @@ class TextRequest(BaseModel):
     q: str | list[str] = Field(description="A text, or a list of texts.")
     api_key: str | None = Field(None, description="Where the server wants one.")
 
+    @property
+    def texts(self) -> list[str]:
+        """The texts, one or several."""
+        return [self.q] if isinstance(self.q, str) else self.q
+
 
 class TranslateRequest(TextRequest):
     """What `/translate` takes."""
 
     source: str = Field(description="ISO 639 code, or auto.")
     target: str = Field(description="ISO 639 code.")
-    format: str = Field("text", description="text; html is refused.")
+    format: str | None = Field("text", description="text; html is refused.")
     alternatives: Annotated[int, Field(ge=0)] = Field(
         0, description="How many further translations of each text are wanted."
     )
@@ -43,41 +50,52 @@ class TranslateRequest(TextRequest):
         False, description="Whether the tokens of each line are wanted, and which belong together."
     )
 
-    @property
-    def texts(self) -> list[str]:
-        """The texts, one or several."""
-        return [self.q] if isinstance(self.q, str) else self.q
-
 
 async def read_request(request: Request, kind: type[BaseModel], limits: Limits) -> Any:
-    """The body of a request, JSON or a form, as `kind`. Raises RefusedError."""
+    """The body of a request, JSON or a form, and its query, as `kind`. Raises RefusedError."""
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > limits.body_bytes:
             raise RefusedError(413, f"A request may have {limits.body_bytes} bytes.")
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        values = _read_form(bytes(body)) if _is_form(media_type, body) else json.loads(body)
+        values = _read_body(bytes(body), request.headers.get("content-type", ""))
     except (ValueError, RecursionError) as error:
         raise RefusedError(400, f"The body is neither JSON nor a form: {error}.") from None
     if not isinstance(values, dict):
         raise RefusedError(400, "The body must be a JSON object or a form.")
     try:
-        return kind.model_validate(values)
+        return kind.model_validate({**_fields(request.url.query), **values})
     except ValidationError as error:
         raise RefusedError(400, _sentence(error)) from None
 
 
-def _is_form(media_type: str, body: bytes | bytearray) -> bool:
-    """Whether a body is a form; some clients send JSON under any name."""
-    is_form = media_type == "application/x-www-form-urlencoded"
-    return is_form and not body.lstrip().startswith(b"{")
+def _read_body(body: bytes, content_type: str) -> Any:
+    """The fields of a body; some clients send JSON under the name of a form."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == "multipart/form-data":
+        return _read_multipart(body, content_type)
+    if media_type == "application/x-www-form-urlencoded" and body.lstrip()[:1] != b"{":
+        return _fields(body.decode("utf-8"))
+    return json.loads(body)
 
 
-def _read_form(body: bytes) -> dict[str, Any]:
-    """The fields of a form; one that is there more than once is a list."""
-    fields = parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=10_000)
+def _fields(form: str) -> dict[str, Any]:
+    """The fields of a form or a query; one that is there more than once is a list."""
+    fields = parse_qs(form, keep_blank_values=True, max_num_fields=10_000)
+    return {name: values if len(values) > 1 else values[0] for name, values in fields.items()}
+
+
+def _read_multipart(body: bytes, content_type: str) -> dict[str, Any]:
+    """The fields of a form in parts."""
+    head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
+    message = email.message_from_bytes(head + body, policy=email.policy.HTTP)
+    fields: dict[str, list[str]] = {}
+    for part in message.iter_parts() if message.is_multipart() else ():
+        name = part.get_param("name", header="content-disposition")
+        content = part.get_payload(decode=True)
+        if name is not None and isinstance(content, bytes):
+            fields.setdefault(str(name), []).append(content.decode("utf-8"))
     return {name: values if len(values) > 1 else values[0] for name, values in fields.items()}
 
 

@@ -6,11 +6,14 @@ import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from s2s_cli import runtime
 from s2s_cli.errors import S2SError
@@ -38,7 +41,7 @@ class Given:
 
     places: Sequence[Place]
     limits: Limits
-    keys: Sequence[str] = ()
+    keys_file: str | None = None
     checkpoint: str = "best"
     threads: int | None = None
 
@@ -49,14 +52,31 @@ def load_app(given: Given) -> Any:
     models = [
         load_model(place, given.checkpoint, given.limits.alternatives) for place in given.places
     ]
-    return make_app(models, given.limits, given.keys)
+    keys = read_keys(Path(given.keys_file)) if given.keys_file else []
+    return make_app(models, given.limits, keys)
+
+
+def read_keys(path: Path) -> list[str]:
+    """The API keys of a file, one a line. Raises S2SError."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise S2SError(f"{path}: the keys cannot be read: {error}.") from None
+    keys = [line.strip() for line in lines if line.strip()]
+    if not keys:
+        raise S2SError(f"{path}: there is no key in it.", "Write one a line.")
+    return keys
 
 
 def app_of_process() -> Any:
     """`load_app` in a process that `serve` has started."""
     values = json.loads(os.environ[_GIVEN])
     places = [Place(**one) for one in values.pop("places")]
-    return load_app(Given(places, Limits(**values.pop("limits")), **values))
+    try:
+        return load_app(Given(places, Limits(**values.pop("limits")), **values))
+    except S2SError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        sys.exit(STARTUP_FAILURE)  # with any other code, the process would be started again
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -73,6 +93,7 @@ def bind(host: str, port: int) -> socket.socket:
             f"{host}:{port}: no server can listen there: {reason}.",
             "Name another --port or --host.",
         ) from None
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as all connections then have
     made.set_inheritable(True)
     return made
 

@@ -216,6 +216,6 @@ def test_a_saved_model_has_the_constraints_and_penalties_of_the_run(trained, tmp
     translator = Translator.from_run(run)
     (ids,) = translator._tokenizers.source.encode(["7 0 3 3"])
     ((expected,),) = translator.search([ids])
-    loaded = tf.saved_model.load(str(output / "saved_model"))
+    loaded = tf.saved_model.load(str(output / "ids"))
     served = loaded.serve(tf.constant([[*ids, 3]]))
     assert [i for i in served["ids"].numpy()[0].tolist() if i] == expected.ids

@@ -141,7 +141,7 @@ def test_an_export_holds_its_model_the_tokenizers_and_how_to_use_them(each, arte
     }
     models = {
         "keras": {"training.keras", "encoder.keras", "decoder.keras"},
-        "saved_model": {"saved_model"},
+        "saved_model": {"ids", "text"},
         "onnx": {"search.onnx", "encoder.onnx", "decoder.onnx"},
         "litert": {"model.tflite"},
         "ctranslate2": {"ctranslate2"},
@@ -239,7 +239,7 @@ def served_by(artefacts: dict[str, Path], kind: str, rows: np.ndarray) -> dict[s
         session = onnxruntime.InferenceSession(artefacts["onnx"] / "search.onnx")
         names = [output.name for output in session.get_outputs()]
         return dict(zip(names, session.run(names, {"source_ids": rows}), strict=True))
-    loaded = tf.saved_model.load(str(artefacts["saved_model"] / "saved_model"))
+    loaded = tf.saved_model.load(str(artefacts["saved_model"] / "ids"))
     return {name: value.numpy() for name, value in loaded.serve(rows).items()}
 
 
@@ -424,6 +424,19 @@ def test_other_tokens_of_a_source_are_no_tie(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(proof, "translate_in_fresh_process", otherwise)
     with pytest.raises(ExportError, match="does not translate as the run does"):
         export(Run(trained), "keras", tmp_path / "out")
+
+
+@pytest.mark.parametrize("value", [1e-2, float("nan")])
+def test_a_step_that_computes_otherwise_is_refused(trained, value):
+    run = Run(trained)
+    subject = SimpleNamespace(seq2seq=load_model(run), export_format=SimpleNamespace(name="onnx"))
+    logits = np.array(proof._logits(subject.seq2seq, [5, 6], [7]))
+    answer = Answer([], [], (1.0, 1.0), [[[5, 6], [7], logits.tolist()]])
+    assert proof.logit_difference(subject, answer, "float32") < 1e-5
+    logits[1, 3] += value
+    answer = Answer([], [], (1.0, 1.0), [[[5, 6], [7], logits.tolist()]])
+    with pytest.raises(ExportError, match=r"The decoder step of the onnx export does not compute"):
+        proof.logit_difference(subject, answer, "float32")
 
 
 @pytest.mark.parametrize("ids", [[], [9, 9]], ids=["nothing", "other text for the same ids"])

@@ -330,7 +330,7 @@ def test_what_is_longer_than_the_positions_is_left_out_split_or_ended(short):
 def test_an_export_refuses_sources_that_are_longer_than_the_positions(short, tmp_path):
     output, proof = export(short[0], "saved_model", tmp_path / "out")
     assert proof.sentences > 0
-    model = tf.saved_model.load(str(output / "saved_model"))
+    model = tf.saved_model.load(str(output / "ids"))
     assert model.serve(tf.constant([[5, 6, 7, 8, 9, 3]]))["ids"].shape[1] <= 6
     with pytest.raises(tf.errors.InvalidArgumentError, match="6 positions at most"):
         model.serve(tf.constant([[5, 6, 7, 8, 9, 5, 3]]))

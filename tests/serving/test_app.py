@@ -1,5 +1,6 @@
 """The server answers as LibreTranslate does; every refusal is a sentence under `error`."""
 
+import dataclasses
 import json
 import re
 import threading
@@ -77,6 +78,18 @@ def test_a_form_is_answered_as_json_is(client):
     assert found == ask(client, q=["a", "b"], alternatives=1)
 
 
+def test_a_form_in_parts_and_a_query_are_read_too(client):
+    parts = {
+        name: (None, value) for name, value in (("q", "é b"), ("source", "en"), ("format", ""))
+    }
+    found = client.post("/translate?target=de", files=parts)
+    assert found.json() == {"translatedText": "de:É B"}
+
+
+def test_white_space_around_lines_stays(client):
+    assert ask(client, q="  a\r\n\tb \n")["translatedText"] == "  de:A\r\n\tde:B \nde:"
+
+
 def test_alternatives_scores_and_alignments_are_given_on_request(client):
     found = ask(client, q=["a b\nc", "d"], alternatives=2, scores=True, alignments=True)
     assert found["alternatives"] == [["de1:A B\nde1:C", "de2:A B\nde2:C"], ["de1:D", "de2:D"]]
@@ -94,6 +107,20 @@ def test_the_language_is_found_where_it_is_not_named(client):
     assert found["detectedLanguage"]["confidence"] > 90
     detected = client.post("/detect", data={"q": "This is plain English text."}).json()
     assert [one["language"] for one in detected] == ["en"]
+
+
+def test_the_language_is_sought_among_those_with_the_target(client):
+    text = "This is plain English text."
+    found = ask(client, q=text, source="auto", target="en")
+    assert found["detectedLanguage"] == {"language": "de", "confidence": 100.0}
+    assert client.post("/detect", json={"q": []}).json() == {
+        "error": "q: there is no text in the list."
+    }
+
+
+def test_the_page_learns_what_it_may_ask_for(client):
+    found = client.get("/frontend/settings").json()
+    assert (found["alternatives"], found["charLimit"], found["keyRequired"]) == (2, 100, False)
 
 
 def test_the_languages_are_listed_as_libretranslate_does(client):
@@ -123,6 +150,35 @@ def test_what_is_refused_is_named(client, change, status, message):
     values = {"q": "a", "source": "en", "target": "de", **change}
     response = client.post("/translate", json=values)
     assert (response.status_code, response.json()) == (status, {"error": message})
+
+
+def test_a_failure_is_counted_and_has_the_headers_of_any_answer(client, caplog, capsys):
+    given = {"q": ["a", "fail"], "source": "en", "target": "de"}
+    response = client.post("/translate", json=given)
+    assert response.json() == {"error": "This failed: ValueError."}
+    assert response.headers["content-security-policy"]
+    counted = re.search(
+        r's2s_requests_total{path="/translate",status="500"} (\d)', client.get("/metrics").text
+    )
+    assert int(counted[1]) >= 1
+    assert "no message may show" not in caplog.text + capsys.readouterr().err
+
+
+def test_one_request_takes_its_room_at_once():
+    with TestClient(make_app([model("en", "de")], Limits(queue=3))) as client:
+        found = client.post("/translate", json={"q": ["a"] * 9, "source": "en", "target": "de"})
+        assert found.json() == {"translatedText": ["de:A"] * 9}
+
+
+def test_an_artefact_has_no_scores():
+    plain = dataclasses.replace(model("en", "de"), has_details=False)
+    with TestClient(make_app([plain], Limits())) as client:
+        given = {"q": "a", "source": "en", "target": "de"}
+        refused = client.post("/translate", json={**given, "scores": True})
+        assert refused.json() == {
+            "error": "scores and alignments: this model is an artefact, which has none."
+        }
+        assert client.post("/translate", json=given).status_code == 200
 
 
 def test_paths_and_methods_that_there_are_not_are_named(client):
@@ -176,15 +232,16 @@ def test_requests_are_counted_without_their_text():
     assert "secret" not in text
 
 
+ANY_TEXT = st.text(st.characters(exclude_categories=()))  # with lone surrogates
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=8,
 )
 NAMES = st.sampled_from(["q", "source", "target", "format", "alternatives", "api_key", "scores"])
 LANGUAGES = st.sampled_from(["en", "de", "auto"])
 REQUESTS = st.dictionaries(NAMES, VALUES) | st.fixed_dictionaries(
-    {"q": st.text() | st.lists(st.text()), "source": LANGUAGES, "target": LANGUAGES},
+    {"q": ANY_TEXT | st.lists(ANY_TEXT), "source": LANGUAGES, "target": LANGUAGES},
     optional={"alternatives": VALUES, "scores": VALUES, "format": VALUES},
 )
 PATHS = st.sampled_from(["translate", "detect"])
@@ -248,6 +305,11 @@ def test_languages_stand_before_a_model_or_in_options():
         (["run"], ("en", None), "--source and --target say together what one model translates"),
         (["a", "b"], ("en", "de"), "--source and --target say together what one model translates"),
         (["run"], ("english", "de"), "'english' is no language code."),
+        (
+            ["en-pt-br=run"],
+            (None, None),
+            "en-pt-br=run: en-pt-br can be read as two languages in more",
+        ),
     ],
 )
 def test_models_without_clear_languages_are_refused(given, options, message):

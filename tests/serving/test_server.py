@@ -69,15 +69,16 @@ def test_a_run_is_served_and_sigterm_answers_what_is_under_way(trained, expected
                 stopped.set()
             try:
                 outcomes.append(post(address, q=LINES)["translatedText"])
-            except (urllib.error.URLError, ConnectionError):
-                assert stopped.is_set()  # it no longer listens
+            except urllib.error.URLError as error:
+                # It no longer listens; what it has accepted is answered.
+                assert stopped.is_set() and isinstance(error.reason, ConnectionRefusedError)
 
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(ask, range(40)))
         assert len(outcomes) >= 13  # those that came before
         assert all(outcome == expected for outcome in outcomes)
         assert process.wait(60) == 0
-        assert process.stderr.read() == "stopped; every request that was under way is answered\n"
+        assert process.stderr.read() == "stopped\n"
 
 
 def test_artefacts_and_runs_are_served_side_by_side_by_several_processes(
@@ -86,11 +87,23 @@ def test_artefacts_and_runs_are_served_side_by_side_by_several_processes(
     folder, _ = export(Run(trained), "saved_model", tmp_path / "artefact")
     models = (f"dg-en={trained}", f"en-dg={folder}")
     with served(*models, "--processes", "2", "--alternatives", "0") as (process, address):
-        found = post(address, q=LINES, source="en", target="dg", alignments=True)
+        found = post(address, q=LINES, source="en", target="dg")
         assert found["translatedText"] == expected
         assert post(address, q=LINES)["translatedText"] == expected
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
+
+
+def test_a_damaged_artefact_is_not_run(trained, tmp_path, capsys):
+    folder, _ = export(Run(trained), "onnx", tmp_path / "artefact")
+    (folder / "runner.py").write_text("raise SystemExit('this was run')")
+    assert main(["serve", f"en-de={folder}", "--port", "0"]) == 1
+    assert "runner.py is damaged." in capsys.readouterr().err
+    command = [sys.executable, "-m", "s2s_cli", "serve", f"en-de={folder}", "--port", "0"]
+    several = subprocess.run(
+        [*command, "--processes", "2"], capture_output=True, text=True, timeout=120
+    )
+    assert "runner.py is damaged." in several.stderr and "Traceback" not in several.stderr
 
 
 @pytest.mark.parametrize(

@@ -27,13 +27,15 @@ class Runner:
     def search(self, sources: list[list[int]]) -> list[list[int]]:
         """The ids of the best translation of each source, with `</s>` where it was reached."""
         settings, limits = self._settings, [self._limit(source) for source in sources]
+        if len(sources) > 1 and settings["min_length"] > min(limits):
+            return [ids for source in sources for ids in self.search([source])]
         found = self._translator.translate_batch(
             [[self._source.id_to_piece(i) for i in [*source, EOS]] for source in sources],
             beam_size=settings["beam_size"],
             length_penalty=settings["length_penalty"],
             no_repeat_ngram_size=settings["no_repeat_ngram_size"],
             disable_unk=settings["unknown"] == "suppress",
-            min_decoding_length=settings["min_length"],
+            min_decoding_length=min(settings["min_length"], max(limits)),
             max_decoding_length=max(limits),
             max_input_length=0,
             return_end_token=True,

@@ -2,10 +2,11 @@
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
 const PAUSE = 250; // milliseconds without a key before a text is sent
-const ALTERNATIVES = 3;
+const MOST_ALTERNATIVES = 3;
 const find = (id) => document.getElementById(id);
 
 let languages = [];
+let settings = { alternatives: 0, keyRequired: false };
 let timer = 0;
 let underWay = null;
 
@@ -39,16 +40,19 @@ function clear() {
   say("");
 }
 
-async function ask(text, alternatives, signal) {
+async function ask(text, signal, alignments = true) {
   const request = {
-    q: text, source: find("source").value, target: find("target").value, alternatives,
-    alignments: true, api_key: find("key").value || null,
+    q: text, source: find("source").value, target: find("target").value, alignments,
+    alternatives: Math.min(MOST_ALTERNATIVES, settings.alternatives),
+    api_key: find("key").value || null,
   };
   const response = await fetch("/translate", {
     method: "POST", signal, headers: { "Content-Type": "application/json" },
     body: JSON.stringify(request),
   });
   const answer = await response.json();
+  // An artefact has no alignments.
+  if (response.status === 400 && alignments) return ask(text, signal, false);
   if (!response.ok) throw new Error(answer.error);
   return answer;
 }
@@ -59,10 +63,10 @@ async function translate() {
   if (!text.trim()) return clear();
   underWay = new AbortController();
   try {
-    const answer = await ask(text, ALTERNATIVES, underWay.signal);
+    const answer = await ask(text, underWay.signal);
     find("translation").textContent = answer.translatedText;
-    showAlternatives(answer.alternatives);
-    showAttention(answer.alignments);
+    showAlternatives(answer.alternatives || []);
+    showAttention(answer.alignments || []);
     say("");
   } catch (error) {
     if (error.name !== "AbortError") say(error.message, true);
@@ -178,6 +182,8 @@ function later() {
 }
 
 async function start() {
+  settings = await (await fetch("/frontend/settings")).json();
+  find("keyed").hidden = !settings.keyRequired;
   languages = await (await fetch("/languages")).json();
   find("source").replaceChildren(
     ...languages.filter((one) => one.targets.length).map((one) => option(one.code)),
@@ -187,7 +193,6 @@ async function start() {
   find("key").addEventListener("input", later);
   find("source").addEventListener("change", () => { showTargets(); translate(); });
   find("target").addEventListener("change", () => { showTargets(); translate(); });
-  find("keyed").addEventListener("change", (event) => { find("key").hidden = !event.target.checked; });
   find("save").addEventListener("click", save);
   find("swap").addEventListener("click", () => {
     const source = find("target").value, target = find("source").value;

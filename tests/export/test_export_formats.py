@@ -1,8 +1,11 @@
 """What is particular to some formats: weights of fewer bits, refusals, the order of an ONNX graph."""
 
 import importlib.metadata
+import importlib.util
 import json
 import random
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,8 +16,9 @@ import tensorflow as tf
 from s2s_cli.cli.app import main
 from s2s_cli.config.load import override_decoding
 from s2s_cli.decoding.search import length_limits
+from s2s_cli.decoding.translator import Translator
 from s2s_cli.errors import ExportError
-from s2s_cli.export import FORMAT_NAMES, PRECISIONS
+from s2s_cli.export import FORMAT_NAMES, PRECISIONS, text_graph
 from s2s_cli.export.export import export
 from s2s_cli.export.formats import FORMATS
 from s2s_cli.export.fresh_process import Answer, translate_in_fresh_process
@@ -22,6 +26,7 @@ from s2s_cli.export.onnx_models import QUANTIZED_SIZE, OnnxModels, quantized
 from s2s_cli.export.onnx_order import put_in_order
 from s2s_cli.export.quality import HeldOut, compare_quality, held_out
 from s2s_cli.runs.run import Run
+from s2s_cli.text.marks import after_decoding, before_encoding
 
 pytestmark = pytest.mark.slow
 
@@ -82,11 +87,11 @@ def test_ctranslate2_has_weights_of_fewer_bits(trained_as, tmp_path, precision):
 
 def answering(texts_of_run: list[str], texts: list[str]) -> SimpleNamespace:
     """A subject of a proof whose run and artefact give these translations."""
-    translated = [SimpleNamespace(text=text) for text in texts_of_run]
+    translated = [SimpleNamespace(text=text, source_tokens=()) for text in texts_of_run]
     return SimpleNamespace(
         export_format=SimpleNamespace(name="onnx"),
         translator=SimpleNamespace(translate=lambda sentences: translated),
-        answer=lambda sentences: Answer(texts, [], (1.0, 1.0)),
+        answer=lambda sentences: Answer(texts, [[]] * len(texts), (1.0, 1.0)),
     )
 
 
@@ -100,12 +105,15 @@ def test_worse_translations_are_refused_where_enough_sentences_show_it():
     assert caught.value.message.startswith(
         "The onnx export translates worse than the run: BLEU 96.94"
     )
-    assert "on 500 held-out sentences; the run, 100.00. At most 0.5 less" in caught.value.message
+    assert "on 500 held-out sentences; the run, 100.00. At least 99.50 is" in caught.value.message
     few = HeldOut(good[:499], good[:499])
     found = compare_quality(answering(["", *good[:499]], ["", *bad[:499]]), [""], few, "13a")
     assert (found.different, found.quality.sentences) == (56, 499)
     assert found.quality.run == pytest.approx(100)
     assert found.quality.artefact < 98
+    assert found.notes[0].startswith("499 held-out sentences with references are too few")
+    with pytest.raises(ExportError, match=r"At least 49\.50 is wanted"):
+        compare_quality(answering(good[:20], ["x"] * 20), [], HeldOut(good[:20], good[:20]), "13a")
     same = compare_quality(answering(["", *good], ["", *good]), [""], HeldOut(good, good), "13a")
     assert (same.different, same.quality.artefact) == (0, same.quality.run)
 
@@ -165,7 +173,8 @@ def test_every_format_with_packages_of_its_own_has_an_extra():
     extras = set(importlib.metadata.metadata("s2s-cli").get_all("Provides-Extra"))
     for name in FORMAT_NAMES:
         one = FORMATS[name]
-        needed = {*one.packages, *one.writer_packages} - {"keras", "tensorflow", "numpy"}
+        free = {"keras", "tensorflow", "numpy", "tensorflow-text"}  # the last is not always needed
+        needed = {*one.packages, *one.writer_packages} - free
         assert bool(needed) == (one.extra is not None)
         assert one.extra is None or one.extra in extras
 
@@ -178,6 +187,59 @@ def test_a_format_without_tensorflow_is_proven_without_it(tmp_path):
 
 
 # Graphs.
+
+
+STRINGS = [
+    "",
+    "  a\u2028b \u3000",
+    "\0",
+    "\u2581\u2582\u2040",
+    "\u25820\u25821 \u2582\u25821",
+    "a\x1f",
+]
+
+
+def test_text_is_prepared_in_a_graph_as_it_is_in_python():
+    encoded = [before_encoding(one.strip(), is_word_level=False) for one in STRINGS]
+    found = text_graph._before_encoding(tf.constant(STRINGS)).numpy()
+    assert [one.decode() for one in found] == encoded
+    decoded = [after_decoding(one, is_word_level=False) for one in (*STRINGS, *encoded)]
+    found = text_graph._after_decoding(tf.constant([*STRINGS, *encoded])).numpy()
+    assert [one.decode() for one in found] == decoded
+
+
+def test_a_graph_takes_text_and_says_what_it_has_cut(trained_as, tmp_path):
+    run = Run(trained_as("lstm"))
+    output, _ = export(run, "saved_model", tmp_path / "out")
+    texts = ["1 2 3", "", "7", " ".join("1234567890" * 6)]
+    program = (
+        "import json, sys, tensorflow as tf, tensorflow_text\n"
+        f"found = tf.saved_model.load({str(output / 'text')!r}).serve(tf.constant({texts!r}))\n"
+        "print(json.dumps([[one.decode() for one in found['text'].numpy()],"
+        " found['was_cut'].numpy().tolist()]))"
+    )
+    process = subprocess.run(
+        [sys.executable, "-IB", "-c", program], capture_output=True, encoding="utf-8", check=True
+    )
+    found, was_cut = json.loads(process.stdout)
+    expected = Translator.from_run(run).translate(texts)
+    assert found[:3] == [one.text for one in expected[:3]]
+    assert was_cut == [False, False, False, True] == [one.is_long for one in expected]
+
+
+@pytest.mark.parametrize(
+    ("kind", "module", "message"),
+    [
+        ("word", "tensorflow_text", "a vocabulary of words needs a regular expression"),
+        ("char", "no_such_module", 'needs tensorflow-text; pip install "s2s-cli[text]"'),
+        ("char", "tensorflow_text", None),
+    ],
+)
+def test_why_there_is_no_graph_that_takes_text_is_said(monkeypatch, kind, module, message):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: find(module))
+    found = text_graph.why_left_out(SimpleNamespace(tokenizer=SimpleNamespace(type=kind)))
+    assert found is None if message is None else message in found
 
 
 def test_an_onnx_graph_has_one_order_and_one_set_of_names(trained, tmp_path):
