@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -82,6 +82,7 @@ def serve(
     if missing:
         raise S2SError(f"`s2s serve` needs {', '.join(missing)}.", pip_install_hint("serve"))
     from s2s_cli.serving.places import read_places, require_places
+    from s2s_cli.serving.requests import read_keys
 
     places = read_places(models, source, target)
     limits = Limits(
@@ -92,12 +93,13 @@ def serve(
         alternatives=alternatives,
         batch=batch_size,
     )
-    require_places(places)
-    start_tensorflow(threads)
-    from s2s_cli.serving.server import Given, bind, load_app, read_keys, serve, serve_in_processes
-
     if api_keys:
         read_keys(api_keys)
+    require_places(places)
+    start_tensorflow(threads)
+    from s2s_cli.serving.given import Given
+    from s2s_cli.serving.server import bind, load_app, serve, serve_in_processes
+
     given = Given(places, limits, str(api_keys) if api_keys else None, checkpoint, threads)
     pairs = ", ".join(f"{place.source} to {place.target}" for place in places)
     with bind(host, port) as listening:
@@ -107,7 +109,7 @@ def serve(
         if processes > 1:
             listening.listen()
             console.say(f"starting {processes} processes on {address}: {pairs}")
-            serve_in_processes(given, listening, processes)
+            serve_in_processes(f"{__name__}:app_of_process", given, listening, processes)
         else:
             app = load_app(given)
             listening.listen()
@@ -116,6 +118,25 @@ def serve(
             if lost := app.state.service.under_way:
                 raise S2SError(f"Stopped; {lost} requests were not answered in time.")
     console.say("stopped")
+
+
+def app_of_process() -> Any:
+    """The application in one of several processes."""
+    from uvicorn.config import STARTUP_FAILURE
+
+    from s2s_cli.serving.given import given_to_process
+
+    given = given_to_process()
+    start_tensorflow(given.threads)
+    from s2s_cli.serving.server import load_app
+
+    try:
+        app = load_app(given)
+    except S2SError as error:
+        console.error(error)
+        sys.exit(STARTUP_FAILURE)
+    console.say(f"a process is ready; {_megabytes()}", fg="green")
+    return app
 
 
 def _megabytes() -> str:

@@ -42,7 +42,8 @@ class TextGraph(tf.Module):  # type: ignore[misc]
         super().__init__()
         self._search, self._longest = search, longest
         self._source, self._target = (
-            SentencepieceTokenizer((folder / f"{side}.model").read_bytes())
+            # Without a name of its own, a loaded graph would have one tokenizer for both sides.
+            SentencepieceTokenizer((folder / f"{side}.model").read_bytes(), name=side)
             for side in ("source", "target")
         )
 
@@ -52,8 +53,8 @@ class TextGraph(tf.Module):  # type: ignore[misc]
         tokens = self._source.tokenize(_before_encoding(texts))
         counts = tokens.row_lengths()
         ends = tf.fill([tf.size(texts), 1], EOS)
-        rows = tf.concat([tokens[:, : self._longest], ends], axis=1).to_tensor(0)
-        found = self._search(rows)
+        rows = tf.concat([tokens[:, : self._longest], ends], axis=1)
+        found = self._search(rows.to_tensor(0))
         ids = found["ids"]
         kept = tf.ragged.boolean_mask(ids, (ids == UNK) | (ids > EOS))
         text = _after_decoding(self._target.detokenize(kept))

@@ -7,12 +7,14 @@ import email.policy
 import hmac
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import parse_qs
 
 from fastapi import Request
 from pydantic import BaseModel, Field, ValidationError
 
+from s2s_cli.errors import S2SError
 from s2s_cli.serving import Limits
 
 
@@ -116,6 +118,18 @@ def require_within(texts: Sequence[str], limits: Limits) -> None:
     ):
         if count > limit:
             raise RefusedError(413, f"A request may have {limit} {name}; this one has {count}.")
+
+
+def read_keys(path: Path) -> list[str]:
+    """The API keys of a file, one a line. Raises S2SError."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise S2SError(f"{path}: the keys cannot be read: {error}.") from None
+    keys = [line.strip() for line in lines if line.strip()]
+    if not keys:
+        raise S2SError(f"{path}: there is no key in it.", "Write one a line.")
+    return keys
 
 
 def require_key(given: str | None, keys: Sequence[str]) -> None:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import socket
-import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
 
 from s2s_cli import runtime
 from s2s_cli.errors import S2SError
-from s2s_cli.serving import Limits
 from s2s_cli.serving.app import make_app
+from s2s_cli.serving.given import Given, give_to_processes
 from s2s_cli.serving.models import load_model
-from s2s_cli.serving.places import Place
+from s2s_cli.serving.requests import read_keys
 
 # Requests that are under way when a server is told to stop may take as long.
 STOP_SECONDS = 30
@@ -31,19 +25,6 @@ _SETTINGS: dict[str, Any] = {
     "server_header": False,
     "timeout_graceful_shutdown": STOP_SECONDS,
 }
-# What a process that was started by another one serves, as JSON.
-_GIVEN = "S2S_SERVE"
-
-
-@dataclass(frozen=True)
-class Given:
-    """What to serve; the same for every process."""
-
-    places: Sequence[Place]
-    limits: Limits
-    keys_file: str | None = None
-    checkpoint: str = "best"
-    threads: int | None = None
 
 
 def load_app(given: Given) -> Any:
@@ -54,29 +35,6 @@ def load_app(given: Given) -> Any:
     ]
     keys = read_keys(Path(given.keys_file)) if given.keys_file else []
     return make_app(models, given.limits, keys)
-
-
-def read_keys(path: Path) -> list[str]:
-    """The API keys of a file, one a line. Raises S2SError."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise S2SError(f"{path}: the keys cannot be read: {error}.") from None
-    keys = [line.strip() for line in lines if line.strip()]
-    if not keys:
-        raise S2SError(f"{path}: there is no key in it.", "Write one a line.")
-    return keys
-
-
-def app_of_process() -> Any:
-    """`load_app` in a process that `serve` has started."""
-    values = json.loads(os.environ[_GIVEN])
-    places = [Place(**one) for one in values.pop("places")]
-    try:
-        return load_app(Given(places, Limits(**values.pop("limits")), **values))
-    except S2SError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        sys.exit(STARTUP_FAILURE)  # with any other code, the process would be started again
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -104,12 +62,18 @@ def serve(app: Any, listening: socket.socket) -> None:
     uvicorn.Server(uvicorn.Config(app, **_SETTINGS)).run(sockets=[listening])
 
 
-def serve_in_processes(given: Given, listening: socket.socket, processes: int) -> None:
-    """`serve` in several processes, which share the socket."""
-    os.environ[_GIVEN] = json.dumps(asdict(given))
+def serve_in_processes(
+    factory: str, given: Given, listening: socket.socket, processes: int
+) -> None:
+    """`serve` in several processes, which share the socket.
+
+    `factory`: `module:function` that gives the application in each of them, and ends the process with
+    STARTUP_FAILURE where it cannot: with any other code, it would be started again.
+    """
+    give_to_processes(given)
     _ignore_signals()
     uvicorn.run(
-        f"{__name__}:{app_of_process.__name__}",
+        factory,
         factory=True,
         workers=processes,
         fd=listening.fileno(),

@@ -188,7 +188,13 @@ async function start() {
   find("source").replaceChildren(
     ...languages.filter((one) => one.targets.length).map((one) => option(one.code)),
   );
+  // A link may carry what to translate, as LibreTranslate's do: /?source=en&target=de&q=text
+  const given = new URLSearchParams(location.search);
+  if (given.has("source")) find("source").value = given.get("source");
   showTargets();
+  if (given.has("target")) find("target").value = given.get("target");
+  if (given.has("q")) find("text").value = given.get("q");
+  translate();
   find("text").addEventListener("input", later);
   find("key").addEventListener("input", later);
   find("source").addEventListener("change", () => { showTargets(); translate(); });
