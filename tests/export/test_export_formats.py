@@ -214,7 +214,8 @@ def test_a_graph_takes_text_and_says_what_it_has_cut(trained_as, tmp_path):
     texts = ["1 2 3", "", "7", " ".join("1234567890" * 6)]
     program = (
         "import json, sys, tensorflow as tf, tensorflow_text\n"
-        f"found = tf.saved_model.load({str(output / 'text')!r}).serve(tf.constant({texts!r}))\n"
+        f"loaded = tf.saved_model.load({str(output / 'text')!r})\n"
+        f"found = loaded.serve(tf.constant({texts!r}))\n"
         "print(json.dumps([[one.decode() for one in found['text'].numpy()],"
         " found['was_cut'].numpy().tolist()]))"
     )
