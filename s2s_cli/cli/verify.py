@@ -28,5 +28,7 @@ def verify(
         " made"
     )
     if found.ties:
-        console.say(f"{found.ties} of them differed from the run then, at a tie of two scores")
+        console.say(
+            f"{found.ties} of them differed from the run's then; proof.json says by how much"
+        )
     console.say(f"{artefact} is undamaged", fg="green")

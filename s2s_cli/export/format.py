@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from s2s_cli.config.schema import Decoding, ResolvedConfig
 from s2s_cli.config.schema.section import shown
 from s2s_cli.errors import ExportError, pip_install_hint
-from s2s_cli.model.seq2seq import Seq2Seq
+
+if TYPE_CHECKING:
+    from s2s_cli.model.seq2seq import Seq2Seq
 
 # Settings of `decoding` that a format follows or refuses.
 SEARCH_SETTINGS = (

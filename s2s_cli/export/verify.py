@@ -22,8 +22,8 @@ _AGAIN = "Export the run again, or copy the artefact again from where it is whol
 class Verification:
     """All `sentences` are translated as when the artefact was made.
 
-    `ties`: how many of them differed from the run then, at a tie of two scores. `versions`: a phrase
-    for each package whose version is not that of the proof.
+    `ties`: how many of them differed from the run then, at ties of two scores or by smaller weights.
+    `versions`: a phrase for each package whose version is not that of the proof.
     """
 
     export_format: str
