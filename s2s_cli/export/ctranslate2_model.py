@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sentencepiece
 from ml_dtypes import bfloat16
 
 from s2s_cli.config.schema import ResolvedConfig, TransformerModel
 from s2s_cli.model.embeddings import output_weights
 from s2s_cli.model.quantization import numpy_values
 from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.text.tokenizer import BOS, EOS, PAD, UNK
+from s2s_cli.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizers
 
 Array = np.ndarray[Any, Any]
 # Positions that a table of sinusoids has at least.
@@ -52,11 +51,13 @@ class CTranslate2Model:
         assert isinstance(settings, TransformerModel)
         longest = max(config.decoding.max_source_length or 0, config.decoding.max_length) + 1
         spec = _spec(seq2seq, settings, settings.position_limit or max(POSITIONS, longest))
-        spec.register_source_vocabulary(_tokens(folder / "source.model"))
-        spec.register_target_vocabulary(target := _tokens(folder / "target.model"))
+        source, target = folder / "source.model", folder / "target.model"
+        tokenizers = Tokenizers.load(source, target, config.tokenizer.type)
+        spec.register_source_vocabulary(tokenizers.source.tokens())
+        spec.register_target_vocabulary(tokens := tokenizers.target.tokens())
         names = ("unk_token", "bos_token", "eos_token", "decoder_start_token")
         for name, token in zip(names, (UNK, BOS, EOS, BOS), strict=True):
-            setattr(spec.config, name, target[token])
+            setattr(spec.config, name, tokens[token])
         spec.config.layer_norm_epsilon = settings.layer_norm_epsilon
         spec.validate()
         if precision == "bfloat16":
@@ -65,12 +66,6 @@ class CTranslate2Model:
         (folder / "ctranslate2").mkdir()
         spec.save(str(folder / "ctranslate2"))
         return ()
-
-
-def _tokens(model: Path) -> list[str]:
-    """Every token of a SentencePiece model, by id."""
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
-    return [processor.id_to_piece(index) for index in range(processor.get_piece_size())]
 
 
 def _spec(seq2seq: Seq2Seq, settings: TransformerModel, positions: int) -> Any:

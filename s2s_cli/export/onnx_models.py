@@ -58,7 +58,7 @@ class OnnxModels:
         ):
             model = _converted(name, function, inputs)
             if precision == "int8":
-                quantize_weights(model)
+                quantize_weights(model.graph)
             _save(model, folder / f"{name}.onnx")
         return ()
 
@@ -89,24 +89,20 @@ def _as_where(context: Any, node: Any, name: str, arguments: Any) -> None:
     node.type, node.domain = "Where", ""
 
 
-def quantize_weights(model: Any) -> None:
-    """Stores the weights of a model as int8, each row or column with a float32 scale.
+def quantize_weights(graph: Any) -> None:
+    """Stores the weights of a graph, and of the graphs inside its nodes, as int8, each row or column
+    with a float32 scale.
 
     They are multiplied out when a search begins, so products are those of float32. onnxruntime's own
     `quantize_dynamic` does not find the weights of loops, which are most of them.
     """
-    _quantize_weights(model.graph)
-
-
-def _quantize_weights(graph: Any) -> None:
-    """The weights of a graph, and of the graphs inside its nodes."""
     from onnx import helper, numpy_helper
 
     nodes, kept = [], []
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                _quantize_weights(attribute.g)
+                quantize_weights(attribute.g)
     for tensor in graph.initializer:
         values = numpy_helper.to_array(tensor)
         if values.dtype != np.float32 or values.ndim != 2 or values.size < QUANTIZED_SIZE:
