@@ -9,6 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from s2s_cli.config.schema import ResolvedConfig
+from s2s_cli.errors import pip_install_hint
 from s2s_cli.export.serving import ServingFunction
 from s2s_cli.text.marks import JOINER, WORD_START
 from s2s_cli.text.tokenizer import EOS, UNK
@@ -28,7 +29,7 @@ def why_left_out(config: ResolvedConfig) -> str | None:
             " not have."
         )
     if importlib.util.find_spec("tensorflow_text") is None:
-        return 'text/ is left out: it needs tensorflow-text; pip install "s2s-cli[text]".'
+        return f"text/ is left out: it needs tensorflow-text; {pip_install_hint('text')}."
     return None
 
 
