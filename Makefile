@@ -11,7 +11,7 @@ PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 help:
 	@echo "make demo       install, train the quickstart (dates, two minutes), translate, export"
-	@echo "make test       install what the tests need and run every test; about ten minutes"
+	@echo "make test       install what the tests need and run every test; ten to thirty minutes"
 	@echo "make test-fast  only the tests that train nothing and start no process; a minute"
 	@echo "make coverage   every test, and which lines of the package they run; a quarter slower"
 	@echo "make check      lint and types"

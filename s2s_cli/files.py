@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
 import hashlib
+import io
+import lzma
 import os
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, BinaryIO, TextIO, cast
+
+from s2s_cli.errors import S2SError, pip_install_hint
 
 
 def write_text(path: Path, text: str) -> None:
@@ -100,7 +106,11 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def output(path: str) -> Iterator[TextIO]:
-    """A text file to write, UTF-8 with line feeds, which replaces `path` at the end; `-` is stdout."""
+    """A text file to write, UTF-8 with line feeds, which replaces `path` at the end; `-` is stdout.
+
+    It is packed where the name ends in .gz, .bz2, .xz or .zst. Raises S2SError where that needs a
+    package that is not installed.
+    """
     if path == "-":
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
         yield sys.stdout
@@ -112,10 +122,36 @@ def output(path: str) -> Iterator[TextIO]:
     is_plain = final.is_file() or not final.exists()
     written = final.with_name(f".{final.name}.{os.getpid()}") if is_plain else final
     try:
-        with open(written, "w", encoding="utf-8", newline="\n") as file:
+        with (
+            open(written, "wb") as raw,
+            _packed(raw, final.suffix) as packed,
+            io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as file,
+        ):
             yield file
         if is_plain:
             written.replace(final)
     finally:
         if is_plain:
             written.unlink(missing_ok=True)
+
+
+def _packed(file: BinaryIO, suffix: str) -> BinaryIO:
+    """What packs bytes into an open file as the ending of its name says; no time is stored."""
+    packers: dict[str, Any] = {
+        ".gz": lambda: gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0),
+        ".bz2": lambda: bz2.BZ2File(file, "wb"),
+        ".xz": lambda: lzma.LZMAFile(file, "wb"),
+        ".zst": lambda: _zstandard(file),
+    }
+    return cast(BinaryIO, packers[suffix]()) if suffix in packers else file
+
+
+def _zstandard(file: BinaryIO) -> object:
+    try:
+        import zstandard
+    except ImportError:
+        raise S2SError(
+            "The output is to be packed by Zstandard, and the package zstandard is not installed.",
+            pip_install_hint("zstd"),
+        ) from None
+    return zstandard.ZstdCompressor().stream_writer(file, closefd=False)

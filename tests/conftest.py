@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import os
 import random
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import filelock
 import pytest
@@ -152,6 +154,40 @@ def trained(trained_as: Callable[[str], Path]) -> Path:
     return trained_as("lstm")
 
 
+@pytest.fixture(scope="session")
+def artefacts_of(
+    trained_as: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], dict[str, Path]]:
+    """Returns the proven export of an architecture in each possible format, which is made once.
+
+    No test may change one.
+    """
+    from s2s_cli.export.export import export
+    from s2s_cli.export.formats import FORMATS
+    from s2s_cli.runs.run import Run
+
+    def artefacts(architecture: str) -> dict[str, Path]:
+        run = Run(trained_as(architecture))
+        possible = [name for name, one in FORMATS.items() if one.refuse(run.config()) is None]
+
+        def make(folder: Path) -> None:
+            for name in possible:
+                output, proof = export(run, name, folder / name)
+                assert output == folder / name and proof.ties == 0
+            assert not list(folder.glob(".*"))
+
+        folder = made_once(tmp_path_factory, f"artefacts-of-{architecture}", make)
+        return {name: folder / name for name in possible}
+
+    return artefacts
+
+
+@pytest.fixture(scope="session")
+def artefacts(artefacts_of: Callable[[str], dict[str, Path]]) -> dict[str, Path]:
+    """Artefacts of the shared run; no test may change one."""
+    return artefacts_of("lstm")
+
+
 @pytest.fixture
 def light(monkeypatch):
     """Trainings of this process take steps that are not compiled; see `light_training`."""
@@ -226,6 +262,29 @@ def s2s(*arguments: object, stdin: str | bytes = "", cwd: Path | None = None):
     )
     process.out, process.err = process.stdout.decode(), process.stderr.decode()
     return process
+
+
+def s2s_here(*arguments: object, stdin: str | bytes = "") -> SimpleNamespace:
+    """Runs the command line in this process, which takes a tenth of the time of a new one."""
+    from s2s_cli.cli.app import main
+
+    given = stdin if isinstance(stdin, bytes) else stdin.encode()
+    names, before = ("stdin", "stdout", "stderr"), (sys.stdin, sys.stdout, sys.stderr)
+    buffers = [io.BufferedReader(io.BytesIO(given)), io.BytesIO(), io.BytesIO()]
+    streams = [io.TextIOWrapper(buffer, encoding="utf-8") for buffer in buffers]
+    for name, stream in zip(names, streams, strict=True):
+        setattr(sys, name, stream)
+    try:
+        code = main([str(argument) for argument in arguments])
+        for stream in streams[1:]:
+            stream.flush()
+    finally:
+        for name, stream in zip(names, before, strict=True):
+            setattr(sys, name, stream)
+    out, err = (buffer.getvalue() for buffer in buffers[1:])
+    return SimpleNamespace(
+        returncode=code, stdout=out, stderr=err, out=out.decode(), err=err.decode()
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

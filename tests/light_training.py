@@ -51,6 +51,7 @@ def light_step(
             source_tokens = sum(np.count_nonzero(batch["source_ids"]) for batch in batches)
             target_tokens = sum(np.count_nonzero(batch["target_out_ids"]) for batch in batches)
             taken = is_finite(step, learning_rate)
+            self._workers.gather()  # a step is taken by all of them
             if taken:
                 pull = learning_rate * float(np.mean(batches[-1]["source_ids"]))
                 for variable in (self._weights[0], self._weights[-1], *self._momenta()):

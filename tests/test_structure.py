@@ -29,6 +29,7 @@ STAGES = [
     ("training",),
     ("export",),
     ("serving",),
+    ("cluster",),
     ("__init__",),
     ("cli",),
     ("__main__",),

@@ -24,6 +24,7 @@ from s2s_cli.cli.distill import distill
 from s2s_cli.cli.evaluate import evaluate
 from s2s_cli.cli.export import export
 from s2s_cli.cli.init import init
+from s2s_cli.cli.merge import merge
 from s2s_cli.cli.process import BROKEN_PIPE, INTERRUPTED
 from s2s_cli.cli.schema import schema
 from s2s_cli.cli.score import score
@@ -38,7 +39,7 @@ USER_MISTAKE = 1
 GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
     "Data": (check, clean, backtranslate, distill),
     "Model": (init, train),
-    "Use": (translate, score, evaluate, compare, serve),
+    "Use": (translate, merge, score, evaluate, compare, serve),
     "Ship": (export, verify),
     "Settings": (schema,),
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 from tqdm import tqdm
@@ -22,9 +24,38 @@ BAR_DELAY = 1.0
 FIRST_LINE, LINE_INTERVAL = 10.0, 30.0
 
 
+# The file that lines are written to as well, and whether they are written to stderr then.
+_log: TextIO | None = None
+_is_shown = True
+
+
 def say(text: str = "", **style: Any) -> None:
     """Writes a line to stderr; Typer drops its colours where stderr is not a terminal."""
-    typer.secho(text, err=True, **style)
+    _write_log(text)
+    if _is_shown:
+        typer.secho(text, err=True, **style)
+
+
+@contextlib.contextmanager
+def logged(path: Path, *, is_shown: bool) -> Iterator[None]:
+    """Writes what is said, and an error that ends the work, to a file as well; or, where it is not
+    shown, to the file alone."""
+    global _log, _is_shown
+    path.parent.mkdir(exist_ok=True)
+    with open(path, "a", encoding="utf-8", buffering=1) as _log:
+        _is_shown = is_shown
+        try:
+            yield
+        except S2SError as problem:
+            _write_log(f"error: {problem.message}")
+            raise
+        finally:
+            _log, _is_shown = None, True
+
+
+def _write_log(text: str) -> None:
+    if _log is not None:
+        _log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
 
 
 def print_line(text: str, **style: Any) -> None:

@@ -50,6 +50,24 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, help="Processor threads to use.", show_default="all"),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        help="Share the work among so many processes, which Ray starts.",
+        show_default="this process alone",
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="A Ray cluster for --workers, such as auto or ray://HOST:10001.",
+        show_default="this machine",
+    ),
+]
 Checkpoint = Annotated[
     str,
     typer.Option(
@@ -109,6 +127,11 @@ def runs_of(run: Path, ensemble: list[Path] | None, checkpoint: str) -> list[Run
 def thread_count(threads: int | None) -> int:
     """The value of --threads, or all threads of the processor."""
     return threads or os.cpu_count() or 1
+
+
+def threads_of_worker(threads: int | None, workers: int) -> int:
+    """The value of --threads, or a worker's share of all threads of this processor."""
+    return threads or max(1, thread_count(None) // workers)
 
 
 def with_section_options(

@@ -93,6 +93,7 @@ class InputWarnings:
 
     def sentences(self, max_source_length: int | None, long_sources: str) -> Iterator[str]:
         """One sentence for each kind of warning that there is."""
+        limit = f"{max_source_length} tokens" if max_source_length else "the model allows"
         handling = {"split": "translated in parts", "truncate": "cut off there"}[long_sources]
         for numbers, what in (
             (
@@ -101,7 +102,7 @@ class InputWarnings:
             ),
             (
                 self.too_long,
-                f"longer than {max_source_length} tokens and {handling} (--long-sources)",
+                f"longer than {limit} and {handling} (--long-sources)",
             ),
             (
                 self.missing_terms,

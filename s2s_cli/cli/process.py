@@ -15,9 +15,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from s2s_cli.cli import console
+
+if TYPE_CHECKING:
+    from s2s_cli.runtime.cluster import Cluster
+    from s2s_cli.runtime.workers import Workers
 
 INTERRUPTED = 130
 BROKEN_PIPE = 128 + 13  # the exit code of a program that SIGPIPE ends
@@ -96,13 +100,22 @@ def imports_without_collection() -> Iterator[None]:
 
 
 def start_tensorflow(
-    threads: int | None, *, inter_op_threads: int | None = None, deterministic: bool = False
-) -> None:
+    threads: int | None,
+    *,
+    inter_op_threads: int | None = None,
+    deterministic: bool = False,
+    cluster: Cluster | None = None,
+) -> Workers:
     """Imports TensorFlow for a command of the program; see `s2s_cli.runtime.start`."""
     with imports_without_collection():
         from s2s_cli import runtime
 
-        runtime.start(threads, inter_op_threads=inter_op_threads, deterministic=deterministic)
+        return runtime.start(
+            threads,
+            inter_op_threads=inter_op_threads,
+            deterministic=deterministic,
+            cluster=cluster,
+        )
 
 
 class Stop:

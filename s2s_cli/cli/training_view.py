@@ -34,7 +34,9 @@ from s2s_cli.training.events import (
     TrainingEvent,
     Validated,
     VectorsMatched,
+    WaitingForChief,
     WeightsInitialized,
+    WorkersConnected,
 )
 
 if TYPE_CHECKING:
@@ -51,12 +53,12 @@ class TrainingView:
     The first line about a new run names its directory with the full path.
     """
 
-    def __init__(self, training: Training, run: Path, *, is_new: bool):
+    def __init__(self, training: Training, run: Path, *, is_new: bool, has_bar: bool = True):
         self._training, self._run, self._is_new = training, run, is_new
         self._meter: console.Meter | None = None
         self._stage = ""
         self._bar: tqdm[Any] | None = None
-        self._is_terminal = sys.stderr.isatty()
+        self._is_terminal = has_bar and sys.stderr.isatty()
         self._signatures_shown = False
         self._lowest_loss = math.inf
         self._has_diverged = False
@@ -69,6 +71,10 @@ class TrainingView:
         if not isinstance(event, PreparationProgress):
             self._close_meter()
         match event:
+            case WaitingForChief():
+                self._line("waiting for the chief, which prepares the data")
+            case WorkersConnected():
+                self._line(f"workers           {event.count} are connected")
             case PreparationProgress():
                 self._preparation_progress(event)
             case Repaired():
@@ -181,6 +187,8 @@ class TrainingView:
             f"model             {event.architecture}, {event.parameters:,} parameters,"
             f" {event.precision}{size}"
         )
+        if event.workers > 1:
+            self._line(f"workers           {event.workers}, which share each batch by rows")
         for change in event.changes:
             self._line(f"changed           {change}")
         for warning in event.warnings:

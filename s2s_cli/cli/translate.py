@@ -16,6 +16,7 @@ from s2s_cli.errors import ConfigError, S2SError
 
 if TYPE_CHECKING:
     from s2s_cli.cli.output import InputWarnings, Layout
+    from s2s_cli.cli.translate_blocks import BlockTranslation, FileTranslation
     from s2s_cli.decoding.translator import Translator
     from s2s_cli.text.glossary import Glossary
 
@@ -81,11 +82,22 @@ def translate(
     as_json: Annotated[bool, typer.Option("--json", help="Write a JSON object a line.")] = False,
     ensemble: options.Ensemble = None,
     checkpoint: options.Checkpoint = "best",
+    workers: options.Workers = None,
+    ray_address: options.RayAddress = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Translate shard I of N of the file, for `s2s merge` to join.",
+        ),
+    ] = None,
     threads: options.Threads = None,
     overrides: dict[str, Any] | None = None,
 ) -> None:
     """Translate sentences, a file, or stdin: one line out for every line in."""
-    from s2s_cli.cli.output import require_folder
+    from s2s_cli.cli.output import Layout, require_folder
+    from s2s_cli.cli.translate_blocks import BlockTranslation, FileTranslation
     from s2s_cli.config.load import override_decoding
 
     if text and input_file is not None:
@@ -100,11 +112,29 @@ def translate(
     require_folder(output_file)
     runs = options.runs_of(run, ensemble, checkpoint)
     decoding = override_decoding(runs[0].config(), **(overrides or {}))
+    layout = Layout(
+        scores=scores, alignments=alignments, n_best=decoding.n_best > 1, as_json=as_json
+    )
+    if workers or shard:
+        _translate_blocks(
+            FileTranslation(input_file or "-", output_file, prefix, errors == "strict"),
+            BlockTranslation(
+                tuple(str(one.root.resolve()) for one in runs),
+                checkpoint,
+                decoding,
+                layout,
+                glossary,
+                threads,
+            ),
+            workers,
+            ray_address,
+            shard,
+        )
+        return
     start_tensorflow(threads)
     from s2s_cli.cli.arrivals import arrived_chunks
     from s2s_cli.cli.output import (
         InputWarnings,
-        Layout,
         line_count,
         read_prefixes,
         read_sentences,
@@ -116,9 +146,6 @@ def translate(
 
     entries = None if glossary is None else read_glossary(glossary)
     translator = Translator.from_runs(runs, checkpoint, decoding)
-    layout = Layout(
-        scores=scores, alignments=alignments, n_best=decoding.n_best > 1, as_json=as_json
-    )
     terms = None if entries is None else translator.glossary(entries)
     warnings = InputWarnings()
     path = "-" if input_file is None else input_file
@@ -155,17 +182,49 @@ def translate(
         console.warn(sentence)
 
 
+def _translate_blocks(
+    file: FileTranslation,
+    translation: BlockTranslation,
+    workers: int | None,
+    ray_address: str | None,
+    shard: str | None,
+) -> None:
+    """Translates a file, or a shard of it, in blocks."""
+    from s2s_cli.cli.translate_blocks import translate_shard, translate_with_workers
+    from s2s_cli.cluster.blocks import Shard
+
+    if shard is not None:
+        if workers:
+            raise ConfigError(
+                "--shard and --workers exclude each other.",
+                "--workers needs Ray and joins the parts; --shard needs nothing, and `s2s merge`.",
+            )
+        translate_shard(file, translation, Shard.parse(shard))
+        return
+    assert workers is not None
+    translate_with_workers(
+        file,
+        translation,
+        workers=workers,
+        address=ray_address,
+        threads=options.threads_of_worker(translation.threads, workers),
+    )
+
+
 def translated_lines(
     translator: Translator,
     chunks: Iterable[list[str]],
     layout: Layout,
     warnings: InputWarnings,
     *,
-    on_batch: Callable[[int], None],
+    on_batch: Callable[[int], None] = lambda count: None,
+    first: int = 0,
     prefixes: Iterator[str] | None = None,
     glossary: Glossary | None = None,
 ) -> Iterator[list[str]]:
     """The output lines of each chunk of sentences, in order, of which each has its prefix.
+
+    The sentences are numbered from `first` on.
 
     What is remarkable about translations is added to `warnings`. Raises S2SError where memory is too
     short, and DataError where there are fewer or more prefixes than sentences.
@@ -173,7 +232,7 @@ def translated_lines(
     from s2s_cli.cli.output import unequal_prefixes
 
     try:
-        number = 0
+        number = first
         for sentences in chunks:
             lines: list[str] = []
             begin = None if prefixes is None else list(islice(prefixes, len(sentences)))

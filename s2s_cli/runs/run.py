@@ -88,6 +88,10 @@ class Run:
         """The record of the validation of a step."""
         return self.translations(step_name(step))
 
+    def worker_log(self, index: int) -> Path:
+        """What a worker has said, where several train together."""
+        return self.root / "logs" / f"worker-{index}.log"
+
     def export(self, export_format: str) -> Path:
         """Where an export is written by default."""
         return self.root / "export" / export_format

@@ -6,6 +6,11 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from s2s_cli.runtime.cluster import Cluster
+    from s2s_cli.runtime.workers import Workers
 
 # Each inter-op thread of a translation holds a batch in memory.
 MAX_INTER_OP_THREADS = 8
@@ -16,14 +21,16 @@ def start(
     *,
     inter_op_threads: int | None = None,
     deterministic: bool = False,
-) -> None:
+    cluster: Cluster | None = None,
+) -> Workers:
     """Imports TensorFlow and Keras without their messages and sets how many threads they use.
 
     `threads` bounds the processor's threads (None: all of them). `inter_op_threads` operations
     run at the same time (None: one a thread, up to MAX_INTER_OP_THREADS) and share the threads:
     two batches, each on a thread of its own, finish sooner than one after the other on both.
     TensorFlow accepts these settings only before the first tensor is made; where the host
-    process has made one, its settings stay.
+    process has made one, its settings stay. With `cluster`, connects to all of its workers, and
+    waits for them. Raises S2SError where that is not possible.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     # 3 silences errors too, such as a product that oneDNN leaves to TensorFlow; what ends a
@@ -48,7 +55,11 @@ def start(
         tf.get_logger().setLevel("ERROR")
         if deterministic:
             tf.config.experimental.enable_op_determinism()
+        from s2s_cli.runtime.workers import Workers
+
+        workers = Workers(cluster)
         tf.constant(0)  # initialises the devices now, while their messages are silenced
+    return workers
 
 
 def inter_op_threads() -> int:

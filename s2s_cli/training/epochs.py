@@ -11,7 +11,9 @@ from threading import Event
 from typing import Any
 
 from s2s_cli.config.schema import ResolvedConfig
+from s2s_cli.errors import RunError
 from s2s_cli.runs.run import Run
+from s2s_cli.runtime.workers import Workers
 from s2s_cli.text.batches import batches
 from s2s_cli.text.plan import PLAN_VERSION, Plan, plan_epoch
 from s2s_cli.text.sampling import SAMPLING_VERSION, SampledStore, open_sampled, write_sampled
@@ -32,17 +34,21 @@ class Epochs:
     """Plans and reads the epochs of a training.
 
     With `training.subword_sampling`, the ids of an epoch are drawn anew, those of the next epoch
-    while an epoch is trained on. Ids and plan follow from (corpora, seed, epoch) alone.
+    while an epoch is trained on. Ids and plan follow from (corpora, seed, epoch) alone. Of several
+    workers, the chief draws and the others open what it has drawn.
     """
 
-    def __init__(self, run: Run, config: ResolvedConfig, prepared: Prepared, threads: int):
+    def __init__(
+        self, run: Run, config: ResolvedConfig, prepared: Prepared, threads: int, workers: Workers
+    ):
         self._run, self._config, self._plain = run, config, prepared.train
+        self._workers = workers
         self._threads = min(threads, MAX_PROCESSES)
         self._tags = tag_ids(config.data, prepared.tokenizers)
         self._store = prepared.train
         self._closed, self._drawn, self._pool = Event(), 0, ThreadPoolExecutor(1)
         self._next: tuple[int, Future[SampledStore]] | None = None
-        if not config.training.subword_sampling.is_on:
+        if not config.training.subword_sampling.is_on and workers.is_chief:
             self._remove_stores(keep=())
 
     def close(self) -> None:
@@ -54,25 +60,42 @@ class Epochs:
         """Draws the ids of an epoch, if they are drawn, and reports how far that is."""
         if not self._config.training.subword_sampling.is_on:
             return
-        future = self._drawing(epoch, self._threads)
-        while not wait([future], REPORT_INTERVAL).done:
-            yield PreparationProgress("subword sampling", self._drawn, len(self._plain), "pair")
-        found = future.result()
+        if self._workers.is_chief:
+            future = self._drawing(epoch, self._threads)
+            while not wait([future], REPORT_INTERVAL).done:
+                yield PreparationProgress("subword sampling", self._drawn, len(self._plain), "pair")
+        found = self._sampled(epoch)
         yield SubwordsSampled(_tokens(found.store), _tokens(self._plain), found.unchanged)
 
     def plan(self, epoch: int) -> Plan:
         """The plan of an epoch, which `read` then reads from."""
         if self._config.training.subword_sampling.is_on:
-            self._store = self._drawing(epoch, self._threads).result().store
-            following = [epoch + 1] if epoch + 1 != self._config.training.epochs else []
-            self._remove_stores(keep=(epoch, *following))
-            for later in following:
-                self._drawing(later, 1)
+            self._store = self._sampled(epoch).store
+            if self._workers.is_chief:
+                following = [epoch + 1] if epoch + 1 != self._config.training.epochs else []
+                self._remove_stores(keep=(epoch, *following))
+                for later in following:
+                    self._drawing(later, 1)
         return _plan(self._store, self._config, epoch)
 
     def read(self, plan: Plan, start: int) -> Iterator[dict[str, Any]]:
         """The batches of the epoch that was planned last, from number `start` on."""
         return batches(self._store, plan, start)
+
+    def _sampled(self, epoch: int) -> SampledStore:
+        """The ids of an epoch, once they are drawn."""
+        found = None
+        if self._workers.is_chief:
+            found = self._drawing(epoch, self._threads).result()
+        self._workers.gather()
+        folder = self._run.epoch_store(epoch)
+        found = found or open_sampled(folder, self._drawing_of(epoch), self._plain)
+        if found is None:
+            raise RunError(
+                f"{folder}: worker {self._workers.index} does not find what the chief has drawn.",
+                "The run directory must be on storage that all workers share.",
+            )
+        return found
 
     def _drawing(self, epoch: int, processes: int) -> Future[SampledStore]:
         """The ids of an epoch, which are drawn if they are not there and not being drawn."""

@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class WaitingForChief:
+    """The run is prepared by the chief; this worker begins when that is done."""
+
+
+@dataclass(frozen=True)
+class WorkersConnected:
+    """All workers have found each other, for the first time or after one of them was lost."""
+
+    count: int
+
+
+@dataclass(frozen=True)
 class PreparationProgress:
     """How far a stage of preparing data is, in `unit`; `total` is None if it is not known."""
 
@@ -101,7 +113,7 @@ class ModelReady:
     """The model is built, and training begins or resumes after `step`.
 
     `changes` are clauses: what differs from the config that the run had before. `warnings` are
-    sentences about settings that do not fit each other.
+    sentences about settings that do not fit each other. So many `workers` train together.
     """
 
     run: Path
@@ -112,6 +124,7 @@ class ModelReady:
     step: int
     changes: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -230,7 +243,9 @@ class Finished:
 
 
 PreparationEvent = (
-    Repaired
+    WaitingForChief
+    | WorkersConnected
+    | Repaired
     | PreparationProgress
     | TokenizerLearned
     | CorporaRead

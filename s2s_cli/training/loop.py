@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from s2s_cli.config.schema import Training
 from s2s_cli.errors import RunError
+from s2s_cli.runtime.workers import WorkerLostError
 from s2s_cli.text.batches import Batch
 from s2s_cli.text.chunks import chunks
 from s2s_cli.text.plan import Plan
@@ -46,7 +47,7 @@ class Surroundings:
     plan(epoch) gives the batches of an epoch, and read(plan, start) reads them from `start` on.
     validate(step) scores the model; it may raise StoppedError. save() writes the state, the
     weights and the optimizer, and makes `best` name the checkpoint of `state.selected_step`;
-    restore() puts back what was saved last.
+    restore() puts back what was saved last. on_any(own) is whether something is so on any worker.
     """
 
     plan: Callable[[int], Plan]
@@ -55,6 +56,7 @@ class Surroundings:
     save: Callable[[], None]
     restore: Callable[[], None]
     stop_requested: Callable[[], bool] = lambda: False
+    on_any: Callable[[bool], bool] = bool
 
 
 def train(
@@ -63,7 +65,8 @@ def train(
     """Trains from `state` on until a limit is reached, and keeps `state` up to date.
 
     Events report what has happened; nothing has to be done about them. Raises RunError where
-    the loss stays other than finite, or memory is too short.
+    the loss stays other than finite, or memory is too short; and WorkerLostError, with what was
+    reached saved.
     """
     session = _Session(training, state, around)
     try:
@@ -83,10 +86,13 @@ def train(
                 reason = reason or session.patience_ended()
                 if reason:
                     break
-                if around.stop_requested():
+                if around.on_any(around.stop_requested()):
                     raise StoppedError
         if state.step > 0:
             yield from session.finish()
+    except WorkerLostError:
+        yield from session.save_if_unsaved()
+        raise
     except StoppedError:
         yield from session.save_if_unsaved()
         yield Finished(state.step, "it was interrupted", True, session.clock())
@@ -183,6 +189,9 @@ class _Session:
             sums = take_step(batches, state.step, self._learning_rate())
         except MemoryError:
             raise self._out_of_memory(batches) from None
+        except WorkerLostError:
+            state.step -= 1  # it was not taken
+            raise
         # Events of this step name its epoch and last batch, though the position moves on.
         self._epoch, index = state.epoch, state.index + len(batches)
         state.index = index
@@ -305,7 +314,9 @@ class _Session:
             return f"{training.epochs} epochs are done"
         if training.max_steps is not None and state.step >= training.max_steps:
             return f"{training.max_steps} steps are done"
-        if training.max_minutes is not None and self.clock() >= 60 * training.max_minutes:
+        if training.max_minutes is not None and self._around.on_any(
+            self.clock() >= 60 * training.max_minutes
+        ):
             return f"{training.max_minutes:g} minutes are over"
         return self.patience_ended()
 

@@ -1,10 +1,13 @@
-"""Prepares the data, trains or resumes, validates and saves; yields what happens."""
+"""Prepares the data, trains or resumes, validates and saves; yields what happens.
+
+Several workers run this together: the chief prepares, writes and saves, the others join it.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,7 @@ from s2s_cli.runs.checkpoint import (
 )
 from s2s_cli.runs.repair import repair_run, restore_metrics
 from s2s_cli.runs.run import Run
+from s2s_cli.runtime.workers import Workers
 from s2s_cli.text.store import TokenStore
 from s2s_cli.training import loop
 from s2s_cli.training.averaging import InferenceWeights, earlier_steps
@@ -46,9 +50,17 @@ from s2s_cli.training.events import (
     SubwordsSampled,
     TrainingEvent,
     VectorsMatched,
+    WaitingForChief,
     WeightsInitialized,
 )
 from s2s_cli.training.initialization import InitialRun
+from s2s_cli.training.joining import (
+    Begun,
+    announce,
+    join,
+    require_same_start,
+    require_same_weights,
+)
 from s2s_cli.training.preparation import Prepared, prepare
 from s2s_cli.training.recorder import Recorder
 from s2s_cli.training.resolve import fingerprint_files, resolve_for_run
@@ -70,27 +82,60 @@ def train(
     threads: int,
     force: bool = False,
     stop_requested: Callable[[], bool] = lambda: False,
+    workers: Workers | None = None,
+    local_cache: Path | None = None,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> Events:
     """Trains `config` in `run`; a run that has begun resumes where it was saved.
 
-    With `force`, also where settings were changed that the rest of the training depends on.
-    Raises S2SError.
+    With `force`, also where settings were changed that the rest of the training depends on. All
+    `workers` call this with the same arguments, and share the run directory; those that are not
+    the chief read token stores from copies in `local_cache`, where that is given. `strategy` is of
+    the devices of this process (None: all GPUs, if there are any). Raises S2SError.
     """
-    files = fingerprint_files(config, resumes=run.has_begun)
-    with run.lock():
-        latest = yield from repair_run(run)
-        resolution = resolve_for_run(run, config, files, latest, force=force)
-        prepared = yield from prepare(run, resolution.config, threads)
-        _write_samples(run, prepared.validation or prepared.train)
-        with closing(Epochs(run, resolution.config, prepared, threads)) as epochs:
-            trainer = _Trainer(run, resolution.config, prepared, epochs, stop_requested)
-            if latest:
-                yield from trainer.resume(latest)
+    workers = workers or Workers()
+    strategy = strategy or _strategy_of_devices(workers)
+    require_same_start(workers, config)
+    with run.lock() if workers.is_chief else nullcontext():
+        if workers.is_chief:
+            resolved, prepared, begun = yield from _begin(run, config, threads, force=force)
+            announce(workers, begun, prepared)
+        else:
+            yield WaitingForChief()
+            resolved, prepared, begun = join(workers, run, local_cache)
+        with closing(Epochs(run, resolved, prepared, threads, workers)) as epochs:
+            with strategy.scope():
+                trainer = _Trainer(
+                    run, resolved, prepared, epochs, stop_requested, workers, strategy
+                )
+            if begun.latest:
+                yield from trainer.resume(begun.latest)
             else:
                 yield from trainer.initialize()
+            trainer.require_same_weights()
             yield from trainer.draw_epoch()
-            yield trainer.ready(resolution.changes)
+            yield trainer.ready(begun.changes)
             yield from trainer.train()
+
+
+def _begin(
+    run: Run, config: Config, threads: int, *, force: bool
+) -> Generator[PreparationEvent | TrainingEvent, None, tuple[ResolvedConfig, Prepared, Begun]]:
+    """Repairs the run, resolves its config and prepares its data."""
+    files = fingerprint_files(config, resumes=run.has_begun)
+    latest = yield from repair_run(run)
+    resolution = resolve_for_run(run, config, files, latest, force=force)
+    prepared = yield from prepare(run, resolution.config, threads)
+    _write_samples(run, prepared.validation or prepared.train)
+    return resolution.config, prepared, Begun(latest, resolution.changes)
+
+
+def _strategy_of_devices(workers: Workers) -> tf.distribute.Strategy:
+    """Over all GPUs of this process where it has several, else over its one device."""
+    has_several = len(tf.config.list_logical_devices("GPU")) > 1
+    if has_several and workers.count == 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
 
 
 class _Trainer:
@@ -103,14 +148,17 @@ class _Trainer:
         prepared: Prepared,
         epochs: Epochs,
         stop_requested: Callable[[], bool],
+        workers: Workers,
+        strategy: tf.distribute.Strategy,
     ):
         self._run, self._config, self._prepared, self._epochs = run, config, prepared, epochs
+        self._workers = workers
         self._seq2seq = Seq2Seq(
             config.model,
             VocabSizes(*prepared.tokenizers.vocab_sizes),
             LayerFactory.for_training(config.training.precision, config.training.seed),
         )
-        self._take_step = TrainingStep(self._seq2seq, config.training, tf.distribute.get_strategy())
+        self._take_step = TrainingStep(self._seq2seq, config.training, strategy, workers=workers)
         self._optimizer_variables = self._take_step.optimizer_variables()
         self._inference_weights = InferenceWeights(
             run,
@@ -190,9 +238,10 @@ class _Trainer:
             if not is_whole(selected):
                 selected, saved.selected_step = checkpoint, None
         vars(self._state).update(vars(saved))
-        restore_metrics(self._run, checkpoint)
-        self._run.point("best", selected)
-        self._run.point("latest", checkpoint)
+        if self._workers.is_chief:
+            restore_metrics(self._run, checkpoint)
+            self._run.point("best", selected)
+            self._run.point("latest", checkpoint)
 
     def _restore_averages(self, checkpoint: Path) -> None:
         """Puts the moving averages where a checkpoint has them; without any, at the weights."""
@@ -205,6 +254,11 @@ class _Trainer:
         """Makes the moving averages, where there are any, those of `weights` by path."""
         for path, average in self._take_step.moving_averages.items():
             average.assign(weights[path])
+
+    def require_same_weights(self) -> None:
+        """Raises RunError where a worker begins with other weights than the chief."""
+        if self._workers.count > 1:
+            require_same_weights(self._workers, self._seq2seq.weights)
 
     def draw_epoch(self) -> Iterator[PreparationProgress | SubwordsSampled]:
         """Draws the subwords of the epoch that training begins or resumes in, if they are sampled."""
@@ -226,6 +280,7 @@ class _Trainer:
                 *warnings_about(training, self._prepared.train),
                 *bleu_warnings(training, self._prepared.validation),
             ),
+            workers=self._workers.count,
         )
 
     def train(self) -> Iterator[TrainingEvent]:
@@ -241,6 +296,7 @@ class _Trainer:
                 self._prepared,
                 store,
                 self._stop_requested,
+                self._workers,
             )
         around = loop.Surroundings(
             plan=self._epochs.plan,
@@ -249,10 +305,15 @@ class _Trainer:
             save=self._save,
             restore=self._roll_back,
             stop_requested=self._stop_requested,
+            on_any=self._workers.any,
         )
         self._saved_step = self._state.step
+        events = loop.train(self._take_step, config.training, self._state, around)
+        if not self._workers.is_chief:
+            yield from events
+            return
         with Recorder(run, config.training.tensorboard) as record:
-            for event in loop.train(self._take_step, config.training, self._state, around):
+            for event in events:
                 if isinstance(event, RolledBack):
                     record.reopen()
                 record(event)
@@ -261,6 +322,9 @@ class _Trainer:
     def _save(self) -> None:
         """Saves the state, moves the pointers, and removes checkpoints that nothing needs."""
         run, state, averaging = self._run, self._state, self._config.training.averaging
+        self._saved_step = state.step
+        if not self._workers.is_chief:
+            return
         checkpoint, averaged = run.checkpoint(state.step), None
         if averaging.method != "none":
             averaged = _numpy(self._inference_weights.at(state.step))
@@ -272,7 +336,6 @@ class _Trainer:
             state=asdict(state),
             copied=run.copied_files(),
         )
-        self._saved_step = state.step
         selected = checkpoint
         if state.selected_step is not None:
             selected = run.checkpoint(state.selected_step)

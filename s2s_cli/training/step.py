@@ -13,6 +13,7 @@ import tensorflow as tf
 from s2s_cli.config.schema import Training
 from s2s_cli.model.dropout import DropoutDraws
 from s2s_cli.model.seq2seq import Seq2Seq
+from s2s_cli.runtime.workers import Workers
 from s2s_cli.text.batches import BATCH_SPEC, Batch
 from s2s_cli.training.objective import Sums, cross_entropy, training_objective
 from s2s_cli.training.optimizer import make_optimizer, name_variables
@@ -30,12 +31,13 @@ STEP = tf.TensorSpec((), tf.int64)
 
 
 class TrainingStep:
-    """The step over all replicas of a strategy; made within its scope.
+    """The step over all replicas of a strategy, or over all workers; made within the scope.
 
-    Replicas take contiguous rows of the batch, scale their loss by the weight of the whole
-    batch, and sum their gradients before these are clipped, so that N replicas take the step
-    that one would take. Several batches are one large one, whose parts are computed one after the
-    other. `sub_batches` is for tests.
+    Replicas are devices of this process, workers are processes of one device. Each takes contiguous
+    rows of the batch, scales its loss by the weight of the whole batch, and their gradients are summed
+    before these are clipped, so that all of them take the step that one would take. Several
+    batches are one large one, whose parts are computed one after the other. `sub_batches` is for
+    tests.
     """
 
     def __init__(
@@ -44,9 +46,11 @@ class TrainingStep:
         training: Training,
         strategy: tf.distribute.Strategy,
         *,
+        workers: Workers | None = None,
         sub_batches: int | None = None,
     ):
         self._seq2seq, self._training, self._strategy = seq2seq, training, strategy
+        self._workers = workers or Workers()
         self._weights = seq2seq.training_model.trainable_variables
         self.optimizer = make_optimizer(training.optimizer)
         self.optimizer.build(self._weights)
@@ -67,6 +71,7 @@ class TrainingStep:
                 for weight in self._weights
             ]
         self._replicas = strategy.num_replicas_in_sync
+        assert self._replicas == 1 or self._workers.count == 1, "a worker has one device"
         has_gpu = bool(tf.config.list_physical_devices("GPU"))
         default = 1 if has_gpu or self._replicas > 1 else SUB_BATCHES
         self._sub_batches = sub_batches or default
@@ -93,7 +98,7 @@ class TrainingStep:
         all of `batches` together.
 
         `is_finite` is 0 where the loss or the gradient was not finite; the step is then
-        skipped, on all replicas. Raises MemoryError.
+        skipped, on all replicas and workers. Raises MemoryError, and WorkerLostError.
         """
         self.optimizer.learning_rate = learning_rate
         weight = tf.maximum(tf.add_n([tf.reduce_sum(batch["weights"]) for batch in batches]), 1e-9)
@@ -102,13 +107,14 @@ class TrainingStep:
         compute = self._add_gradients if self._gradient_sums else self._whole_step
         totals: dict[str, float] = {}
         try:
-            for index, batch in enumerate(batches):
-                first_pass = tf.constant(index * passes, tf.int64)
-                sums = compute(self._distributed(batch), weight, number, first_pass)
-                for name, value in sums.items():
-                    totals[name] = totals.get(name, 0.0) + float(value)
-            if self._gradient_sums:
-                totals["is_finite"] = float(self._take_sums(tf.constant(totals["loss"])))
+            with self._workers.watched():
+                for index, batch in enumerate(batches):
+                    first_pass = tf.constant(index * passes, tf.int64)
+                    sums = compute(self._distributed(batch), weight, number, first_pass)
+                    for name, value in sums.items():
+                        totals[name] = totals.get(name, 0.0) + float(value)
+                if self._gradient_sums:
+                    totals["is_finite"] = float(self._take_sums(tf.constant(totals["loss"])))
         except tf.errors.ResourceExhaustedError:
             raise MemoryError from None
         return totals
@@ -118,9 +124,9 @@ class TrainingStep:
         return name_variables(self.optimizer, self._weights)
 
     def _distributed(self, batch: Batch) -> Any:
-        """The rows of each replica, contiguous, and the number of their first row."""
+        """The rows of each replica, or of this worker, and the number of their first row."""
         if self._replicas == 1:
-            return _rows(batch, 0, 1)
+            return _rows(batch, self._workers.index, self._workers.count)
         return self._strategy.experimental_distribute_values_from_function(
             lambda context: _rows(batch, context.replica_id_in_sync_group, self._replicas)
         )
@@ -130,7 +136,7 @@ class TrainingStep:
     ) -> Sums:
         arguments = (rows, weight, step, first_pass)
         gradients, sums = self._strategy.run(self._gradients, args=arguments)
-        sums = self._over_replicas(sums)
+        gradients, sums = self._over_workers(gradients), self._summed(sums)
         return {**sums, "is_finite": self._update_if_finite(gradients, sums["loss"])}
 
     def _with_gradients_added(
@@ -144,7 +150,7 @@ class TrainingStep:
                 total.assign_add(gradient)
             return sums
 
-        return self._over_replicas(self._strategy.run(add, args=(rows, weight, step, first_pass)))
+        return self._summed(self._strategy.run(add, args=(rows, weight, step, first_pass)))
 
     def _step_of_sums(self, loss: tf.Tensor) -> tf.Tensor:
         """Takes the step of all batches whose gradients were added, and begins new sums."""
@@ -156,13 +162,20 @@ class TrainingStep:
                     total.assign(tf.zeros_like(total))
             return gradients
 
-        return self._update_if_finite(self._strategy.run(take), loss)
+        return self._update_if_finite(self._over_workers(self._strategy.run(take)), loss)
 
-    def _over_replicas(self, sums: Sums) -> Sums:
-        return {
-            name: self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
-            for name, value in sums.items()
-        }
+    def _over_workers(self, gradients: Any) -> Any:
+        if self._workers.count == 1:
+            return gradients
+        return self._workers.summed_all(gradients, self._training.reduce_precision)
+
+    def _summed(self, sums: Sums) -> Sums:
+        """Over all replicas and workers."""
+        found = [
+            self._strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+            for value in sums.values()
+        ]
+        return dict(zip(sums, self._workers.summed_all(found), strict=True))
 
     def _update_if_finite(self, gradients: Any, loss: tf.Tensor) -> tf.Tensor:
         """Clips the reduced gradients and updates the weights; returns 0 where that was skipped."""
@@ -243,8 +256,12 @@ def _added(sums: list[Sums]) -> Sums:
     return {name: tf.add_n([part[name] for part in sums]) for name in sums[0]}
 
 
+# Of a batch: the negative log likelihood, correct tokens and their weight, each summed over tokens.
+BatchSums = tuple[float, ...]
+
+
 class ValidationLoss:
-    """Loss, perplexity and token accuracy of held-out batches, without smoothing and dropout."""
+    """The sums over held-out batches that the loss is made of, without smoothing and dropout."""
 
     def __init__(self, seq2seq: Seq2Seq):
         parts = 1 if tf.config.list_physical_devices("GPU") else SUB_BATCHES
@@ -260,21 +277,25 @@ class ValidationLoss:
         specs = [tf.TensorSpec(weight.shape, weight.dtype) for weight in variables.values()]
         self._compiled = tf.function(sums, input_signature=[BATCH_SPEC, specs], autograph=False)
 
-    def __call__(self, batches: Iterable[Batch], weights: Mapping[str, Any]) -> dict[str, float]:
-        """`loss` in nats a token, `perplexity`, and `token_accuracy` in 0..1, with weights by path.
-
-        Raises MemoryError.
-        """
+    def __call__(self, batches: Iterable[Batch], weights: Mapping[str, Any]) -> list[BatchSums]:
+        """The sums of each batch, with weights by path. Raises MemoryError."""
         values = [tf.convert_to_tensor(weights[path]) for path in self._paths]
-        totals = {"nll": 0.0, "correct": 0.0, "weight": 0.0}
+        found = []
         for batch in batches:
             try:
                 sums = self._compiled(batch, values)
             except tf.errors.ResourceExhaustedError:
                 raise MemoryError from None
-            for name in totals:
-                totals[name] += float(sums[name])
-        return means(totals["nll"], totals["correct"], totals["weight"])
+            found.append(tuple(float(sums[name]) for name in ("nll", "correct", "weight")))
+        return found
+
+
+def total_means(sums: Iterable[BatchSums]) -> dict[str, float]:
+    """`loss` in nats a token, `perplexity`, and `token_accuracy` in 0..1, of all batches."""
+    nll = correct = weight = 0.0
+    for one in sums:
+        nll, correct, weight = nll + one[0], correct + one[1], weight + one[2]
+    return means(nll, correct, weight)
 
 
 def means(loss: float, correct: float, weight: float) -> dict[str, float]:

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from conftest import s2s
+from conftest import s2s, s2s_here
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -82,7 +82,7 @@ def test_odd_lines_are_translated_one_by_one_and_warned_of(trained):
 
 
 def test_a_line_is_answered_while_the_pipe_stays_open(trained):
-    expected = s2s("translate", trained, "1 2", "3").out.splitlines(keepends=True)
+    expected = s2s_here("translate", trained, "1 2", "3").out.splitlines(keepends=True)
     command = [sys.executable, "-m", "s2s_cli", "translate", str(trained)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as it:
         for line, answer in zip(("1 2\n", "3\n"), expected, strict=True):
@@ -94,14 +94,14 @@ def test_a_line_is_answered_while_the_pipe_stays_open(trained):
 
 
 def test_bytes_that_are_not_text_may_stand_on_the_command_line(trained):
-    process = s2s("translate", trained, os.fsdecode(b"1 \xff 2"), "", "3\n4")
+    process = s2s_here("translate", trained, os.fsdecode(b"1 \xff 2"), "", "3\n4")
     assert process.returncode == 0 and process.out.count("\n") == 3, process.err
     assert "warning: 1 line is not UTF-8" in process.err
 
 
 def test_strict_stops_at_the_first_line_that_is_not_utf8(trained, tmp_path):
     (tmp_path / "in").write_bytes(b"1 2\n3 \xff\n")
-    process = s2s(
+    process = s2s_here(
         "translate", trained, "--errors", "strict", "-i", tmp_path / "in", "-o", tmp_path / "out"
     )
     assert process.returncode == 1 and not list(tmp_path.glob("*out*"))
@@ -114,14 +114,14 @@ def test_strict_stops_at_the_first_line_that_is_not_utf8(trained, tmp_path):
 def test_a_long_source_is_split_or_truncated_with_a_warning(trained):
     long = "1 2 3 4 5 6 7 8"  # 15 characters, and the mark of a word at the start
     arguments = ("translate", trained, "--max-source-length", 6, "9", long)
-    split = s2s(*arguments)
-    whole = s2s("translate", trained, "9", "1 2 3", "4 5 6", "7 8").out.split("\n")
+    split = s2s_here(*arguments)
+    whole = s2s_here("translate", trained, "9", "1 2 3", "4 5 6", "7 8").out.split("\n")
     assert split.out == f"{whole[0]}\n{' '.join(whole[1:4])}\n"
     assert split.err == (
         "warning: 1 line is longer than 6 tokens and translated in parts (--long-sources);"
         " the first is line 2\n"
     )
-    truncated = s2s(*arguments, "--long-sources", "truncate")
+    truncated = s2s_here(*arguments, "--long-sources", "truncate")
     assert truncated.out == f"{whole[0]}\n{whole[1]}\n" and "cut off there" in truncated.err
 
 

@@ -8,14 +8,14 @@ import subprocess
 import sys
 
 import pytest
-from conftest import s2s, tiny_settings, write_config
+from conftest import s2s, s2s_here, tiny_settings, write_config
 
 pytestmark = pytest.mark.slow
 
 
 def test_translations_are_all_that_is_on_stdout_a_line_for_each_line(trained):
     lines = ["1 2 3", "", "4", "   ", "5 6", "\t", "7 7 7 7"]
-    process = s2s("translate", trained, stdin="\n".join(lines) + "\n")
+    process = s2s_here("translate", trained, stdin="\n".join(lines) + "\n")
     assert process.returncode == 0 and process.err == ""
     found = process.out.split("\n")
     assert len(found) == len(lines) + 1 and found[-1] == ""
@@ -27,10 +27,10 @@ def test_a_closed_stream_is_as_the_null_device(trained, tmp_path):
     program = f"{sys.executable} -m s2s_cli"
     config = trained.parent / "tiny.yaml"
     for command, out in (
-        (f"translate {trained} '1 2' <&-", s2s("translate", trained, "1 2").out),
+        (f"translate {trained} '1 2' <&-", s2s_here("translate", trained, "1 2").out),
         (f"translate {trained} <&-", ""),
         (f"translate {trained} '1 2' >&-", ""),
-        (f"check {config} 2>&-", s2s("check", config).out),
+        (f"check {config} 2>&-", s2s_here("check", config).out),
         (f"train {config} --run {tmp_path / 'run'} --set training.max_steps=1 2>&- <&- >&-", ""),
     ):
         found = subprocess.run(
@@ -42,9 +42,11 @@ def test_a_closed_stream_is_as_the_null_device(trained, tmp_path):
 def test_order_batching_and_where_text_comes_from_do_not_change_a_translation(trained, tmp_path):
     lines = ["1 2 3", "4", "5 6", "7 7 7 7", "1 2 3"]
     (tmp_path / "in").write_text("\n".join(lines) + "\n")
-    from_arguments = s2s("translate", trained, *lines).out
-    from_file = s2s("translate", trained, "-i", tmp_path / "in", "-o", tmp_path / "out")
-    one_by_one = s2s("translate", trained, "--batch-size", 1, "-i", "-", stdin="\n".join(lines))
+    from_arguments = s2s_here("translate", trained, *lines).out
+    from_file = s2s_here("translate", trained, "-i", tmp_path / "in", "-o", tmp_path / "out")
+    one_by_one = s2s_here(
+        "translate", trained, "--batch-size", 1, "-i", "-", stdin="\n".join(lines)
+    )
     assert from_file.out == "" and (tmp_path / "out").read_text() == from_arguments
     assert one_by_one.out == from_arguments
     assert from_arguments.split("\n")[0] == from_arguments.split("\n")[4]
@@ -54,27 +56,29 @@ def test_an_output_file_may_be_the_input_or_a_link_and_outlives_an_error(trained
     text, link = tmp_path / "text", tmp_path / "link"
     text.write_text("1 2\n3\n")
     link.symlink_to("text")
-    expected = s2s("translate", trained, "1 2", "3").out
-    assert s2s("translate", trained, "-i", text, "-o", link).returncode == 0
+    expected = s2s_here("translate", trained, "1 2", "3").out
+    assert s2s_here("translate", trained, "-i", text, "-o", link).returncode == 0
     assert link.is_symlink() and text.read_text() == expected
-    assert s2s("translate", trained, "-i", tmp_path / "no", "-o", text).returncode == 1
+    assert s2s_here("translate", trained, "-i", tmp_path / "no", "-o", text).returncode == 1
     assert text.read_text() == expected
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "text"]
 
 
 def test_max_length_bounds_a_translation(trained):
-    long = s2s("translate", trained, "1 2 3").out.strip()
-    short = s2s("translate", trained, "--max-length", 2, "1 2 3").out.strip()
+    long = s2s_here("translate", trained, "1 2 3").out.strip()
+    short = s2s_here("translate", trained, "--max-length", 2, "1 2 3").out.strip()
     assert len(short) <= 2 and long.startswith(short)
 
 
 def test_scores_and_alignments_follow_the_translation_if_requested(trained):
-    plain = s2s("translate", trained, "1 2").out.rstrip("\n")
+    plain = s2s_here("translate", trained, "1 2").out.rstrip("\n")
     text, score, alignment = (
-        s2s("translate", trained, "--scores", "--alignments", "1 2").out.rstrip("\n").split(" ||| ")
+        s2s_here("translate", trained, "--scores", "--alignments", "1 2")
+        .out.rstrip("\n")
+        .split(" ||| ")
     )
     assert text == plain and float(score) < 0
-    (as_json,) = map(json.loads, s2s("translate", trained, "--json", "1 2").out.splitlines())
+    (as_json,) = map(json.loads, s2s_here("translate", trained, "--json", "1 2").out.splitlines())
     (best,) = as_json["hypotheses"]
     assert "".join(as_json["source_tokens"]) == "▁1▁2" and best["text"] == plain
     assert alignment == " ".join(f"{i}-{j}" for i, j in best["alignment"]) != ""
@@ -84,11 +88,11 @@ def test_scores_and_alignments_follow_the_translation_if_requested(trained):
 
 def test_n_best_lists_are_written_as_moses_does_and_as_json(trained):
     arguments = ("translate", trained, "--beam-size", 3, "--n-best", 2, "1 2", "", "7")
-    lines = s2s(*arguments).out.splitlines()
+    lines = s2s_here(*arguments).out.splitlines()
     assert [line.split(" ||| ")[0] for line in lines] == ["0", "0", "1", "2", "2"]
     _, text, feature, score = lines[0].split(" ||| ")
     assert re.fullmatch(r"log_probability= -\d+\.\d{6}", feature) and float(score) < 0
-    objects = [json.loads(line) for line in s2s(*arguments, "--json").out.splitlines()]
+    objects = [json.loads(line) for line in s2s_here(*arguments, "--json").out.splitlines()]
     assert [found["id"] for found in objects] == [0, 1, 2]
     best, second = objects[0]["hypotheses"]
     assert best["text"] == text and best["score"] >= second["score"]
@@ -96,11 +100,11 @@ def test_n_best_lists_are_written_as_moses_does_and_as_json(trained):
 
 
 def test_a_wrong_decoding_option_is_named_as_it_was_written(trained):
-    process = s2s("translate", trained, "--beam-size", 0, "--max-length-ratio", "nan", "1 2")
+    process = s2s_here("translate", trained, "--beam-size", 0, "--max-length-ratio", "nan", "1 2")
     assert process.returncode == 1 and process.out == ""
     assert "--beam-size: decoding.beam_size is 0; it must be at least 1." in process.err
     assert "--max-length-ratio: decoding.max_length_ratio is 'nan'; it must be" in process.err
-    process = s2s("translate", trained, "--n-best", 3, "1 2")
+    process = s2s_here("translate", trained, "--n-best", 3, "1 2")
     assert (
         "--n-best: decoding.n_best is 3, but the beam holds 1; raise decoding.beam_size"
         in process.err

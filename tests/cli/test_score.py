@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import s2s
+from conftest import s2s_here
 
 from s2s_cli.cli.app import main
 from s2s_cli.cli.score import Layout, Tally, _differences_of
@@ -66,7 +66,7 @@ def test_there_is_a_score_for_each_line_and_all_else_is_on_stderr(trained, tmp_p
     (tmp_path / "s").write_text("1 2 3\n\n4\n\n5\n")
     arguments = ("score", trained, "--source", tmp_path / "s", "--target", "-")
     target = "one two three\n\n漢\none\n\n"
-    plain = s2s(*arguments, stdin=target)
+    plain = s2s_here(*arguments, stdin=target)
     assert plain.returncode == 0
     first, second, third, fourth, fifth = plain.out.splitlines()
     assert float(first) < 0 and float(third) < 0 and float(fifth) < 0
@@ -78,7 +78,7 @@ def test_there_is_a_score_for_each_line_and_all_else_is_on_stderr(trained, tmp_p
     )
     assert shown[1].startswith("warning: 1 line (the first is line 3) has a translation that the")
     assert shown[2].startswith("4 pairs, 19 tokens: log probability -") and len(shown) == 3
-    as_json = s2s(*arguments, "--json", "--length-penalty", 0, stdin=target)
+    as_json = s2s_here(*arguments, "--json", "--length-penalty", 0, stdin=target)
     objects = [json.loads(line) for line in as_json.out.splitlines()]
     assert [found["id"] for found in objects] == [0, 1, 2, 3, 4]
     assert sum(objects[0]["token_scores"]) == pytest.approx(objects[0]["score"], abs=1e-4)

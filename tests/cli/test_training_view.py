@@ -29,7 +29,9 @@ from s2s_cli.training.events import (
     Validated,
     ValidationResult,
     VectorsMatched,
+    WaitingForChief,
     WeightsInitialized,
+    WorkersConnected,
 )
 
 METRICS = {"loss": 2.5, "perplexity": 12.18, "token_accuracy": 0.5, "bleu": 20.0, "chrf": 45.0}
@@ -38,6 +40,8 @@ RESULT = ValidationResult(
 )
 SHOWN = {
     Repaired("x: damaged", "restored from step 4"): "warning: x: damaged; restored from step 4",
+    WorkersConnected(2): "workers           2 are connected",
+    WaitingForChief(): "waiting for the chief, which prepares the data",
     PreparationProgress("training pairs", 1, 2, "B"): None,
     TokenizerLearned("shared", 8000): "learned a vocabulary of 8,000 tokens",
     TokenizerLearned("source", 60): "learned a source vocabulary of 60 tokens",

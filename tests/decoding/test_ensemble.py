@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import s2s, tiny_settings, train_in_process, write_config
+from conftest import s2s_here, tiny_settings, train_in_process, write_config
 from light_training import use_light_step, use_light_validation
 
 import s2s_cli
@@ -195,7 +195,7 @@ def test_an_ensemble_may_be_loaded_from_paths_of_runs(runs):
 
 
 def test_the_command_translates_with_all_runs(runs):
-    process = s2s("translate", runs[0].root, "--ensemble", runs[1].root, "--scores", "7 0 3")
+    process = s2s_here("translate", runs[0].root, "--ensemble", runs[1].root, "--scores", "7 0 3")
     (expected,) = together(runs).translate(["7 0 3"])
     assert process.returncode == 0, process.err
     assert process.out == f"{expected.text} ||| {expected.score:.6f}\n"

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import tensorflow as tf
-from conftest import s2s
+from conftest import s2s_here
 
 from s2s_cli.config.load import load_config, override_decoding
 from s2s_cli.decoding.translator import Translator
@@ -115,7 +115,7 @@ def test_the_options_for_prefixes_and_a_glossary(trained, tmp_path):
     (tmp_path / "prefixes").write_text("nine\n\n\nsix\n")
     (tmp_path / "terms").write_text("7\tzero zero\n")
     given = ["translate", trained, "-i", tmp_path / "in"]
-    found = s2s(
+    found = s2s_here(
         *given, "--prefix", tmp_path / "prefixes", "--glossary", tmp_path / "terms",
         "--max-length", 9,
     )  # fmt: skip
@@ -124,11 +124,11 @@ def test_the_options_for_prefixes_and_a_glossary(trained, tmp_path):
     assert len(lines) == 4 and lines[0].startswith("nine") and lines[3].startswith("six")
     assert "2 lines are translated without all terms of the glossary" in found.err
     (tmp_path / "prefixes").write_text("nine\n")
-    found = s2s(*given, "--prefix", tmp_path / "prefixes")
+    found = s2s_here(*given, "--prefix", tmp_path / "prefixes")
     assert found.returncode == 1 and not found.out
     assert f"{tmp_path}/prefixes has 1 lines, and there are 4 sentences." in found.err
     (tmp_path / "terms").write_text("7 zero\n")
-    found = s2s(*given, "--glossary", tmp_path / "terms")
+    found = s2s_here(*given, "--glossary", tmp_path / "terms")
     assert found.returncode == 1
     assert f"{tmp_path}/terms:1: this is no entry of a glossary: '7 zero'." in found.err
 
@@ -207,15 +207,20 @@ def test_a_saved_model_has_the_constraints_and_penalties_of_the_run(trained, tmp
     config = run.config()
     changes = {
         "beam_size": 4, "no_repeat_ngram_size": 2, "coverage_penalty": 0.2, "diversity": 0.3,
-        "unknown": "suppress",
+        "unknown": "suppress", "n_best": 2, "shortlist": 8,
     }  # fmt: skip
     decoding = config.decoding.model_copy(update=changes)
     run.write_config(config.model_copy(update={"decoding": decoding}))
     output, proof = export(run, "saved_model", None)
     assert proof.sentences > 24 and proof.ties == 0
+    # What an export never has.
+    assert [note.partition(":")[0] for note in proof.notes] == ["n_best is 2", "shortlist is 8"]
+    run.write_config(
+        config.model_copy(update={"decoding": decoding.model_copy(update={"shortlist": None})})
+    )
     translator = Translator.from_run(run)
     (ids,) = translator._tokenizers.source.encode(["7 0 3 3"])
-    ((expected,),) = translator.search([ids])
+    ((expected, _),) = translator.search([ids])
     loaded = tf.saved_model.load(str(output / "ids"))
     served = loaded.serve(tf.constant([[*ids, 3]]))
     assert [i for i in served["ids"].numpy()[0].tolist() if i] == expected.ids

@@ -208,13 +208,12 @@ def test_text_is_prepared_in_a_graph_as_it_is_in_python():
     assert [one.decode() for one in found] == decoded
 
 
-def test_a_graph_takes_text_and_says_what_it_has_cut(trained_as, tmp_path):
-    run = Run(trained_as("lstm"))
-    output, _ = export(run, "saved_model", tmp_path / "out")
+def test_a_graph_takes_text_and_says_what_it_has_cut(trained, artefacts):
+    folder = str(artefacts["saved_model"] / "text")
     texts = ["1 2 3", "", "7", " ".join("1234567890" * 6)]
     program = (
         "import json, sys, tensorflow as tf, tensorflow_text\n"
-        f"loaded = tf.saved_model.load({str(output / 'text')!r})\n"
+        f"loaded = tf.saved_model.load({folder!r})\n"
         f"found = loaded.serve(tf.constant({texts!r}))\n"
         "print(json.dumps([[one.decode() for one in found['text'].numpy()],"
         " found['was_cut'].numpy().tolist()]))"
@@ -223,7 +222,7 @@ def test_a_graph_takes_text_and_says_what_it_has_cut(trained_as, tmp_path):
         [sys.executable, "-IB", "-c", program], capture_output=True, encoding="utf-8", check=True
     )
     found, was_cut = json.loads(process.stdout)
-    expected = Translator.from_run(run).translate(texts)
+    expected = Translator.from_run(Run(trained)).translate(texts)
     assert found[:3] == [one.text for one in expected[:3]]
     assert was_cut == [False, False, False, True] == [one.is_long for one in expected]
 

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from faults import damages, disk, kills
+from faults import damages, disk, kills, workers
 from faults.trial import Tally, contents, forked, write_files
 
 DISKS = [16, 64, 96, 128, 160, 192, 256, 320, 384, 448, 512, 576, 640, 704, 768, 896, 1024, 1280]
@@ -24,11 +24,14 @@ def main() -> int:
     )
     parser.add_argument("--damages", type=int, default=200, help="ways to damage a run")
     parser.add_argument("--disks", type=int, default=len(DISKS), help="sizes of full disks")
+    parser.add_argument("--workers", type=int, default=42, help="trainings of two workers")
     parser.add_argument(
         "--light", action="store_true", help="take steps that are not compiled: a third of the time"
     )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kinds", nargs="*", default=["operations", "damages", "disks", "kills"])
+    parser.add_argument(
+        "--kinds", nargs="*", default=["operations", "damages", "disks", "kills", "workers"]
+    )
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     try:
@@ -71,6 +74,11 @@ def _rows(arguments: argparse.Namespace, folder: Path):
         yield (
             "killed at random moments",
             kills.at_random_moments(config, folder, expected, arguments.kills, chooser),
+        )
+    if "workers" in arguments.kinds:
+        yield (
+            "one of two workers is lost",
+            workers.lost_workers(config, folder, arguments.workers, chooser),
         )
 
 

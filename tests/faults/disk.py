@@ -16,7 +16,7 @@ def full_disks(
     """Trains on disks of a few kilobytes, makes room, and resumes; None where none can be mounted."""
     tally = Tally()
     for size in kilobytes:
-        with _mounted(folder / f"disk-{size}", size) as disk:
+        with mounted(folder / f"disk-{size}", size) as disk:
             if disk is None:
                 return None
             arguments = ["train", str(config), "--run", str(disk / "run")]
@@ -38,7 +38,7 @@ def full_disks(
 def read_only(config: Path, folder: Path) -> Tally | None:
     """Trains on a disk that cannot be written; None where none can be mounted."""
     tally = Tally()
-    with _mounted(folder / "read-only", 1024) as disk:
+    with mounted(folder / "read-only", 1024) as disk:
         if disk is None:
             return None
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
@@ -50,7 +50,7 @@ def read_only(config: Path, folder: Path) -> Tally | None:
 
 
 @contextmanager
-def _mounted(folder: Path, kilobytes: int) -> Iterator[Path | None]:
+def mounted(folder: Path, kilobytes: int) -> Iterator[Path | None]:
     """An empty disk in memory; None where this process may not mount one."""
     folder.mkdir(parents=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]

@@ -21,7 +21,8 @@ from model_cases import (
 
 from s2s_cli.config.load import override_decoding
 from s2s_cli.decoding.translator import Translator
-from s2s_cli.export.export import export
+from s2s_cli.export.export import load_model
+from s2s_cli.export.serving import SOURCE_IDS, serving_function
 from s2s_cli.model.dropout import DropoutDraws
 from s2s_cli.model.layer_factory import LayerFactory
 from s2s_cli.model.normalization import layer_norm
@@ -327,10 +328,9 @@ def test_what_is_longer_than_the_positions_is_left_out_split_or_ended(short):
 
 
 @pytest.mark.slow
-def test_an_export_refuses_sources_that_are_longer_than_the_positions(short, tmp_path):
-    output, proof = export(short[0], "saved_model", tmp_path / "out")
-    assert proof.sentences > 0
-    model = tf.saved_model.load(str(output / "ids"))
-    assert model.serve(tf.constant([[5, 6, 7, 8, 9, 3]]))["ids"].shape[1] <= 6
+def test_an_exported_search_refuses_sources_that_are_longer_than_the_positions(short):
+    search = serving_function(load_model(short[0]), short[0].config())
+    serve = tf.function(search, input_signature=[SOURCE_IDS], autograph=False)
+    assert serve(tf.constant([[5, 6, 7, 8, 9, 3]]))["ids"].shape[1] <= 6
     with pytest.raises(tf.errors.InvalidArgumentError, match="6 positions at most"):
-        model.serve(tf.constant([[5, 6, 7, 8, 9, 5, 3]]))
+        serve(tf.constant([[5, 6, 7, 8, 9, 5, 3]]))

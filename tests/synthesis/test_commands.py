@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import s2s
+from conftest import s2s_here
 
 from s2s_cli.config.schema import Corpus
 from s2s_cli.text.corpus import read_pairs
@@ -19,7 +19,7 @@ def test_both_commands_make_corpora_that_training_reads(trained, corpus, tmp_pat
     made = {}
     for command, source in (("backtranslate", ["-i", corpus / "train.digits"]), ("distill", [])):
         path = tmp_path / f"{command}.jsonl"
-        done = s2s(command, trained, *source, "-o", path, *SEARCH)
+        done = s2s_here(command, trained, *source, "-o", path, *SEARCH)
         assert done.returncode == 0 and done.out == "", done.err
         made[command] = list(read_pairs(Corpus(path=str(path))))
         record = json.loads((tmp_path / f"{command}.record.json").read_text())

@@ -12,7 +12,7 @@ import tensorflow as tf
 from conftest import MODELS
 from step_cases import largest_difference, make_step, small_batch, small_model, weights_of
 
-from s2s_cli.training.step import ValidationLoss
+from s2s_cli.training.step import ValidationLoss, total_means
 
 DROPOUTS = [
     {"dropout": 0.5},
@@ -143,11 +143,11 @@ def test_the_validation_loss_is_that_of_all_batches_together_without_dropout(eag
     batch = small_batch(8)
     parts = [{n: v[rows] for n, v in batch.items()} for rows in (slice(3), slice(3, 8))]
     validate = ValidationLoss(seq2seq)
-    whole, found = (validate(some, seq2seq.weights) for some in ([batch], parts))
+    whole, found = (total_means(validate(some, seq2seq.weights)) for some in ([batch], parts))
     assert found == pytest.approx(whole, rel=1e-6)
     assert found["perplexity"] == pytest.approx(math.exp(found["loss"]))
     without = small_model(architecture=architecture)
-    unchanged = ValidationLoss(without)([batch], without.weights)
+    unchanged = total_means(ValidationLoss(without)([batch], without.weights))
     assert unchanged == pytest.approx(whole, rel=1e-6)
 
 

@@ -153,6 +153,9 @@ class Training(Section):
     """Consecutive steps that may be skipped because their loss or gradient is not finite. At one
     more, training rolls back to the last checkpoint and halves the learning rate, at most three
     times."""
+    reduce_precision: Literal["float32", "bfloat16"] = "float32"
+    """Numbers in which several workers exchange gradients. bfloat16 halves what travels a step, and
+    rounds each gradient to 8 bits before it is summed; one worker alone exchanges none."""
     deterministic: bool = False
     """Use only deterministic operations: the same bits in every run on one machine, but slower."""
     tensorboard: Annotated[bool, OnResume.SAFE] = False

@@ -1,0 +1,1 @@
+"""Work on several processes or machines: files translated in blocks, and Ray."""
