@@ -23,6 +23,7 @@ STAGES = [
     ("checks",),
     ("cleaning",),
     ("model",),
+    ("inspection",),
     ("decoding",),
     ("evaluation",),
     ("synthesis",),

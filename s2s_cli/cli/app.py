@@ -24,6 +24,7 @@ from s2s_cli.cli.distill import distill
 from s2s_cli.cli.evaluate import evaluate
 from s2s_cli.cli.export import export
 from s2s_cli.cli.init import init
+from s2s_cli.cli.inspect import inspect
 from s2s_cli.cli.merge import merge
 from s2s_cli.cli.process import BROKEN_PIPE, INTERRUPTED
 from s2s_cli.cli.schema import schema
@@ -38,7 +39,7 @@ USER_MISTAKE = 1
 
 GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
     "Data": (check, clean, backtranslate, distill),
-    "Model": (init, train),
+    "Model": (init, train, inspect),
     "Use": (translate, merge, score, evaluate, compare, serve),
     "Ship": (export, verify),
     "Settings": (schema,),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from s2s_cli.decoding.search import Hypotheses
 from s2s_cli.decoding.top_k import BLOCK
 from s2s_cli.decoding.translation import Hypothesis, Required, Translation
 from s2s_cli.decoding.unknown import replaced_unknown
-from s2s_cli.errors import DataError, RunError
+from s2s_cli.errors import DataError, RunError, S2SError
+from s2s_cli.inspection.states import States, states_of
 from s2s_cli.model.family import VocabSizes, family_of
+from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.runs.checkpoint import checksums, read_inference_weights, require_size
 from s2s_cli.runs.run import Run
 from s2s_cli.runtime.precision import resolve_decoding_precision
@@ -30,9 +33,9 @@ from s2s_cli.runtime.start import inter_op_threads
 from s2s_cli.text.chunks import chunks
 from s2s_cli.text.glossary import Glossary, contains, target_ids
 from s2s_cli.text.lexicon import Lexicon
-from s2s_cli.text.padding import padded, source_ids
+from s2s_cli.text.padding import padded, source_ids, target_in_ids
 from s2s_cli.text.splitting import split_source
-from s2s_cli.text.tokenizer import PAD, SPECIAL_TOKENS, UNK, Tokenizers
+from s2s_cli.text.tokenizer import BOS, EOS, PAD, SPECIAL_TOKENS, UNK, Tokenizers
 
 # Sentences that are read, sorted by length and translated together: enough to fill batches with
 # sentences of one length, few enough to return the first of them soon.
@@ -67,12 +70,15 @@ class Translator:
         lexicon: Lexicon | None = None,
         *,
         has_attention: bool = True,
+        load_models: Callable[[], Seq2Seq] | None = None,
     ):
         """`search` takes source_ids (B,S) and, where `decoding.shortlist` says how many of the
         tokens in `lexicon` are scored, candidates (C,) and allowed (B,C).
 
-        Where `decoding.max_source_length` is None, sources may have any length.
+        Where `decoding.max_source_length` is None, sources may have any length. `load_models` gives
+        `models`.
         """
+        self._load_models = load_models
         assert lexicon or not decoding.shortlist
         self.search_function, self._tokenizers = search, tokenizers
         self.decoding, self._has_attention = decoding, has_attention
@@ -118,6 +124,7 @@ class Translator:
             decoding,
             lexicon,
             has_attention=search.has_attention,
+            load_models=partial(_load_models, runs[0], checkpoint) if len(runs) == 1 else None,
         )
 
     @classmethod
@@ -135,6 +142,45 @@ class Translator:
             search.decoding,
             lexicon,
             has_attention=search.has_attention,
+        )
+
+    @cached_property
+    def models(self) -> Seq2Seq:
+        """The Keras models of the checkpoint, in float32: `training_model`, `encoder` and `decoder`, of
+        the same layer objects. They are made when they are first asked for.
+
+        Raises S2SError for an ensemble, which has several.
+        """
+        if self._load_models is None:
+            raise S2SError(
+                "An ensemble has no models of its own.", "Load one of its runs, and ask that."
+            )
+        return self._load_models()
+
+    def encode(self, sentences: Sequence[str]) -> NDArray[np.int32]:
+        """What the encoder reads: the ids of each sentence and of `</s>`, 0 on the right, (B,S)."""
+        return source_ids(self._tokenizers.source.encode([one.strip() for one in sentences]))
+
+    def states(self, sentences: Sequence[str]) -> States:
+        """The hidden states and attentions for sentences and their best translations.
+
+        Of a source that is too long, only the first tokens are read. Raises S2SError for an
+        ensemble, and for a sentence without tokens.
+        """
+        longest = self.decoding.max_source_length
+        sources = self._tokenizers.source.encode([sentence.strip() for sentence in sentences])
+        if not all(sources):
+            raise S2SError("There are no states of an empty sentence.", "Leave it out.")
+        sources = [row[:longest] for row in sources]
+        targets = [[i for i in found[0].ids if i != EOS] for found in self.search(sources)]
+        inputs = source_ids(sources), target_in_ids(targets)
+        hidden, attentions = states_of(self.models, *inputs)
+        return States(
+            [[self._source_tokens[i] for i in (*row, EOS)] for row in sources],
+            [[self._target_tokens[i] for i in (BOS, *row)] for row in targets],
+            hidden,
+            attentions,
+            *(ids != PAD for ids in inputs),
         )
 
     def glossary(self, entries: Mapping[str, str]) -> Glossary:
@@ -367,6 +413,12 @@ class Translator:
                 )
             )
         return results
+
+
+def _load_models(run: Run, checkpoint: str) -> Seq2Seq:
+    from s2s_cli.decoding.loading import load_model
+
+    return load_model(run, checkpoint)
 
 
 def resolve_decoding(decoding: Decoding, configs: Sequence[ResolvedConfig]) -> Decoding:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from s2s_cli.config.schema import Decoding, ResolvedConfig
+from s2s_cli.decoding.loading import load_weights
 from s2s_cli.decoding.model_search import ModelSearch
 from s2s_cli.decoding.translator import Translator, load_tokenizers, resolve_decoding
 from s2s_cli.errors import ExportError
@@ -37,10 +38,7 @@ from s2s_cli.export.proof import (
 )
 from s2s_cli.export.quality import compare_quality, held_out
 from s2s_cli.files import flush_folder, replace_folder
-from s2s_cli.model.family import VocabSizes, family_of
-from s2s_cli.model.layer_factory import LayerFactory
-from s2s_cli.model.seq2seq import Seq2Seq
-from s2s_cli.runs.checkpoint import read_inference_weights, require_size
+from s2s_cli.model.family import VocabSizes
 from s2s_cli.runs.run import Run
 
 
@@ -96,7 +94,7 @@ def _write_and_prove(
     """Writes the whole artefact to a folder; `notes` say what it does otherwise than the run."""
     tokenizers, samples = load_tokenizers(run, config, checkpoint), run.samples()
     sizes = VocabSizes(*tokenizers.vocab_sizes)
-    seq2seq = _load_weights(config, checkpoint, sizes, "float32")
+    seq2seq = load_weights(config, checkpoint, sizes, "float32")
     write_description(beside, export_format, run, config, precision)
     left_out = export_format.write(beside, seq2seq, config, precision)
     write_card(beside, export_format, run, config, seq2seq, checkpoint, precision)
@@ -164,22 +162,6 @@ def _notes(decoding: Decoding) -> tuple[str, ...]:
             " that it was compared with."
         )
     return tuple(notes)
-
-
-def load_model(run: Run, checkpoint: str = "best", precision: str = "float32") -> Seq2Seq:
-    """The Keras models of a checkpoint, for inference. Raises RunError."""
-    config, folder = run.config(), run.find_checkpoint(checkpoint)
-    sizes = VocabSizes(*load_tokenizers(run, config, folder).vocab_sizes)
-    return _load_weights(config, folder, sizes, precision)
-
-
-def _load_weights(
-    config: ResolvedConfig, folder: Path, sizes: VocabSizes, precision: str
-) -> Seq2Seq:
-    require_size(folder, family_of(config.model).parameter_count(config.model, sizes))
-    seq2seq = Seq2Seq(config.model, sizes, LayerFactory.for_inference(precision))
-    seq2seq.load(read_inference_weights(folder, seq2seq.shapes))
-    return seq2seq
 
 
 def _require_replaceable(output: Path) -> None:

@@ -14,11 +14,11 @@ from s2s_cli.cli.app import main
 from s2s_cli.config.load import override_decoding
 from s2s_cli.decoding import model_search
 from s2s_cli.decoding.ensemble import ensemble_step
+from s2s_cli.decoding.loading import load_model
 from s2s_cli.decoding.search import Search, StepOutput
 from s2s_cli.decoding.translator import Translator, load_tokenizers
 from s2s_cli.errors import RunError, S2SError
 from s2s_cli.evaluation.records import read_record
-from s2s_cli.export.export import load_model
 from s2s_cli.runs.run import Run
 from s2s_cli.runtime import has_int8
 from s2s_cli.text.padding import source_ids

@@ -15,9 +15,9 @@ from google.protobuf import text_format
 
 from s2s_cli.decoding import graph_cache, model_search
 from s2s_cli.decoding.graph_cache import SearchGraph
+from s2s_cli.decoding.loading import load_model
 from s2s_cli.decoding.model_search import ModelSearch, compile_search, make_search
 from s2s_cli.decoding.translator import Translator
-from s2s_cli.export.export import load_model
 from s2s_cli.model.family import VocabSizes
 from s2s_cli.runs.run import Run, step_of
 

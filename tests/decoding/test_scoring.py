@@ -6,10 +6,10 @@ from conftest import MODELS
 
 from s2s_cli.config.load import override_decoding
 from s2s_cli.decoding import scoring
+from s2s_cli.decoding.loading import load_model
 from s2s_cli.decoding.scoring import Scorer, Unscored
 from s2s_cli.decoding.translation import Translation
 from s2s_cli.decoding.translator import Translator
-from s2s_cli.export.export import load_model
 from s2s_cli.runs.run import Run
 from s2s_cli.text.padding import source_ids, target_in_ids
 from s2s_cli.text.tokenizer import EOS

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import s2s_cli
 from s2s_cli.config.load import override_decoding
+from s2s_cli.decoding.loading import load_model
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.errors import RunError
-from s2s_cli.export.export import load_model
 from s2s_cli.model.seq2seq import Seq2Seq
 from s2s_cli.runs.run import Run
 from s2s_cli.text.padding import source_ids

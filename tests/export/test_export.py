@@ -31,13 +31,14 @@ from model_cases import (
 from s2s_cli.cli.app import main
 from s2s_cli.config.load import override_decoding
 from s2s_cli.config.schema import Decoding
+from s2s_cli.decoding.loading import load_model
 from s2s_cli.decoding.search import Search, StepOutput, length_limits
 from s2s_cli.decoding.translation import Hypothesis, Translation
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.errors import ExportError, RunError
 from s2s_cli.export import FORMAT_NAMES, NOTED_SETTINGS, SAMPLING_SETTINGS, fresh_process, proof
 from s2s_cli.export.artefact import write_checksums
-from s2s_cli.export.export import export, load_model
+from s2s_cli.export.export import export
 from s2s_cli.export.format import PROGRAM_SETTINGS, SEARCH_SETTINGS
 from s2s_cli.export.formats import FORMATS
 from s2s_cli.export.fresh_process import Answer

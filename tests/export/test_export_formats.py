@@ -243,7 +243,7 @@ def test_why_there_is_no_graph_that_takes_text_is_said(monkeypatch, kind, module
 
 
 def test_an_onnx_graph_has_one_order_and_one_set_of_names(trained, tmp_path):
-    from s2s_cli.export.export import load_model
+    from s2s_cli.decoding.loading import load_model
 
     config = Run(trained).config()
     OnnxModels().write(tmp_path, load_model(Run(trained)), config, "float32")

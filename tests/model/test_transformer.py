@@ -20,8 +20,8 @@ from model_cases import (
 )
 
 from s2s_cli.config.load import override_decoding
+from s2s_cli.decoding.loading import load_model
 from s2s_cli.decoding.translator import Translator
-from s2s_cli.export.export import load_model
 from s2s_cli.export.serving import SOURCE_IDS, serving_function
 from s2s_cli.model.dropout import DropoutDraws
 from s2s_cli.model.layer_factory import LayerFactory

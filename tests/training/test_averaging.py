@@ -7,10 +7,10 @@ from light_training import outcome, use_light_step
 from step_cases import make_step, small_batch, small_model, weights_of
 
 from s2s_cli.config.schema import Averaging
+from s2s_cli.decoding.loading import load_model
 from s2s_cli.decoding.translator import Translator
 from s2s_cli.errors import RunError
 from s2s_cli.evaluation.records import read_record
-from s2s_cli.export.export import load_model
 from s2s_cli.runs.checkpoint import read_inference_weights, read_weights
 from s2s_cli.runs.run import Run
 from s2s_cli.training.averaging import earlier_steps
