@@ -20,7 +20,7 @@ def main(directory: str, sentence: str) -> None:
     from keras import ops
 
     from s2s_cli.decoding.translator import load_tokenizers
-    from s2s_cli.export.export import load_model
+    from s2s_cli.decoding.loading import load_model
 
     run = Run(Path(directory))
     config, checkpoint = run.config(), run.find_checkpoint("best")

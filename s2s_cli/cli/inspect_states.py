@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,7 +44,7 @@ def table(states: States) -> Iterator[str]:
         yield f"source  {' '.join(source)}"
         yield f"target  {' '.join(target)}"
     yield ""
-    arrays = {**states.hidden, **states.attentions}
+    arrays: dict[str, Any] = {**states.hidden, **states.attentions}
     arrays |= {"source_mask": states.source_mask, "target_mask": states.target_mask}
     width = max(map(len, arrays))
     for name, values in arrays.items():
