@@ -19,8 +19,8 @@ def main(directory: str, sentence: str) -> None:
     runtime.start()  # imports TensorFlow and Keras without their messages
     from keras import ops
 
-    from s2s_cli.decoding.translator import load_tokenizers
     from s2s_cli.decoding.loading import load_model
+    from s2s_cli.decoding.translator import load_tokenizers
 
     run = Run(Path(directory))
     config, checkpoint = run.config(), run.find_checkpoint("best")
