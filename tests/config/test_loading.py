@@ -114,7 +114,7 @@ def test_a_run_of_another_format_is_refused_with_one_sentence(tmp_path, resolved
 
 def test_no_value_in_the_config_of_a_run_is_auto(tmp_path, resolved):
     path = tmp_path / "config.yaml"
-    text = dump_config(resolved).replace("precision: float32", "precision: auto")
+    text = dump_config(resolved).replace(" precision: float32", " precision: auto")
     path.write_text(text.replace("name: constant", "name: auto"))
     with pytest.raises(ConfigError) as caught:
         load_resolved(path)
