@@ -14,7 +14,7 @@ from s2s_cli.cli.process import start_tensorflow
 from s2s_cli.errors import ConfigError
 
 if TYPE_CHECKING:
-    from s2s_cli.inspection.structure import SharedLayer, Structure
+    from s2s_cli.inspection.structure import Structure
 
 
 def inspect(
@@ -92,16 +92,15 @@ def table(structure: Structure) -> Iterator[str]:
     from s2s_cli.inspection.structure import MODELS
 
     name = max(5, *(len(layer.name) for layer in structure.layers))
-    shape = max(7, *(len(_shapes(layer)) for layer in structure.layers))
+    shape = max(7, *(len(layer.shapes) for layer in structure.layers))
     yield f"{'layer':<{name}}  {'weights':<{shape}}  {'parameters':>11}  share  {'  '.join(MODELS)}"
     for layer in structure.layers:
-        share = layer.parameters / max(1, structure.parameters)
         marks = "  ".join(
             ("●" if model in layer.models else "·").center(len(model)) for model in MODELS
         )
         yield (
-            f"{layer.name:<{name}}  {_shapes(layer):<{shape}}  {layer.parameters:>11,}"
-            f"  {share:>5.1%}  {marks}"
+            f"{layer.name:<{name}}  {layer.shapes:<{shape}}  {layer.parameters:>11,}"
+            f"  {structure.share(layer):>5.1%}  {marks}"
         ).rstrip()
     sums = "  ".join(f"{structure.parameters_of(model):>{len(model)},}" for model in MODELS)
     yield f"{'all, each once':<{name}}  {'':<{shape}}  {structure.parameters:>11,}         {sums}"
@@ -115,7 +114,3 @@ def table(structure: Structure) -> Iterator[str]:
         "A row is one layer object: where several models have ● they call the same one, so a step of"
         " the training model changes all of them."
     )
-
-
-def _shapes(layer: SharedLayer) -> str:
-    return ", ".join("×".join(map(str, weight.shape)) for weight in layer.weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -44,10 +44,8 @@ def table(states: States) -> Iterator[str]:
         yield f"source  {' '.join(source)}"
         yield f"target  {' '.join(target)}"
     yield ""
-    arrays: dict[str, Any] = {**states.hidden, **states.attentions}
-    arrays |= {"source_mask": states.source_mask, "target_mask": states.target_mask}
-    width = max(map(len, arrays))
-    for name, values in arrays.items():
+    width = max(map(len, states.arrays))
+    for name, values in states.arrays.items():
         yield f"{name:<{width}}  {'×'.join(map(str, values.shape)):<14}  {values.dtype}"
 
 

@@ -46,8 +46,3 @@ def ray_session(address: str | None, processors: int) -> Iterator[ModuleType]:
         yield ray
     finally:
         ray.shutdown()
-
-
-def processors_of(ray: ModuleType) -> int:
-    """The processors of all nodes."""
-    return int(ray.cluster_resources().get("CPU", 1))

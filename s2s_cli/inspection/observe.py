@@ -35,22 +35,18 @@ def observed(layers: Layers, note: Note) -> Layers:
 
 @observed.register
 def _(layers: TransformerLayers, note: Note) -> TransformerLayers:
+    def noting_attention(side_layers: tuple[Function, ...], side: str) -> tuple[Function, ...]:
+        return tuple(
+            _with_noted_attention(layer, f"{side}_{index}", note)
+            for index, layer in enumerate(side_layers)
+        )
+
     return replace(
         layers,
         source_dropout=_noting(layers.source_dropout, "encoder_embedding", note),
         target_dropout=_noting(layers.target_dropout, "decoder_embedding", note),
-        encoder=tuple(
-            _noting(
-                _with_noted_attention(layer, f"encoder_{index}", note), f"encoder_{index}", note
-            )
-            for index, layer in enumerate(layers.encoder)
-        ),
-        decoder=tuple(
-            _noting(
-                _with_noted_attention(layer, f"decoder_{index}", note), f"decoder_{index}", note
-            )
-            for index, layer in enumerate(layers.decoder)
-        ),
+        encoder=_noting_each(noting_attention(layers.encoder, "encoder"), "encoder", note),
+        decoder=_noting_each(noting_attention(layers.decoder, "decoder"), "decoder", note),
         encoder_norm=layers.encoder_norm and _noting(layers.encoder_norm, "encoder_norm", note),
         decoder_norm=layers.decoder_norm and _noting(layers.decoder_norm, "decoder_norm", note),
     )
@@ -76,14 +72,14 @@ def _(layers: RecurrentLayers, note: Note) -> RecurrentLayers:
         layers,
         source_dropout=_noting(layers.source_dropout, "encoder_embedding", note),
         target_dropout=_noting(layers.target_dropout, "decoder_embedding", note),
-        encoder=tuple(
-            _noting(layer, f"encoder_{index}", note) for index, layer in enumerate(layers.encoder)
-        ),
-        decoder=tuple(
-            _noting(layer, f"decoder_{index}", note) for index, layer in enumerate(layers.decoder)
-        ),
+        encoder=_noting_each(layers.encoder, "encoder", note),
+        decoder=_noting_each(layers.decoder, "decoder", note),
         readout=layers.readout and _noting(layers.readout, "readout", note),
     )
+
+
+def _noting_each(layers: tuple[Function, ...], side: str, note: Note) -> tuple[Function, ...]:
+    return tuple(_noting(layer, f"{side}_{index}", note) for index, layer in enumerate(layers))
 
 
 def _noting(function: Function, name: str, note: Note) -> Function:

@@ -51,7 +51,7 @@ def picture(structure: Structure, title: str) -> str:
         _text(MARGIN + NAME + SHAPE, HEAD - 10, "parameters", "quiet"),
     ]
     for number, layer in enumerate(rows):
-        parts += _row(layer, number, structure.parameters, width)
+        parts += _row(layer, number, structure.share(layer), width)
     for index, model in enumerate(MODELS):
         parts += _lane(structure, model, index)
     return "\n".join([*parts, "</svg>", ""])
@@ -72,18 +72,16 @@ def _description(structure: Structure) -> str:
     )
 
 
-def _row(layer: SharedLayer, number: int, total: int, width: int) -> list[str]:
+def _row(layer: SharedLayer, number: int, share: float, width: int) -> list[str]:
     top = HEAD + ROW * number
-    share = layer.parameters / max(1, total)
     x = MARGIN + NAME + SHAPE
-    shapes = ", ".join("×".join(map(str, weight.shape)) for weight in layer.weights)
     background = f'<rect class="row" x="0" y="{top}" width="{width}" height="{ROW}"/>'
     return [
         *([background] if number % 2 == 0 else []),
         f'<rect class="bar" x="{x}" y="{top + 4}" width="{share * (BAR - 20):.1f}"'
         f' height="{ROW - 8}"/>',
         _text(MARGIN, top + 15, _shortened(layer.name, 36)),
-        _text(MARGIN + NAME, top + 15, _shortened(shapes, 32), "quiet"),
+        _text(MARGIN + NAME, top + 15, _shortened(layer.shapes, 32), "quiet"),
         _text(x + BAR - 24, top + 15, f"{layer.parameters:,}", "number"),
     ]
 

@@ -41,6 +41,12 @@ class States:
     source_mask: NDArray[np.bool_]
     target_mask: NDArray[np.bool_]
 
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Hidden states, attentions and masks by name."""
+        masks = {"source_mask": self.source_mask, "target_mask": self.target_mask}
+        return {**self.hidden, **self.attentions, **masks}
+
     def mask_of(self, name: str) -> NDArray[np.bool_]:
         """The mask of a hidden state. Raises S2SError for a name that there is not."""
         if name not in self.hidden:
@@ -53,8 +59,8 @@ class States:
     def mean(self, name: str) -> FloatArray:
         """The mean of a hidden state over the tokens of each sentence, without padding, (B,D)."""
         mask = self.mask_of(name)[..., None]
-        kept = np.where(mask, self.hidden[name], 0.0)
-        found: FloatArray = (kept.sum(axis=1) / mask.sum(axis=1)).astype(np.float32)
+        without_padding = np.where(mask, self.hidden[name], 0.0)
+        found: FloatArray = (without_padding.sum(axis=1) / mask.sum(axis=1)).astype(np.float32)
         return found
 
     def mean_over_padding(self, name: str) -> FloatArray:
@@ -65,9 +71,7 @@ class States:
 
     def save(self, path: Path) -> None:
         """Writes everything as arrays of one .npz file. Raises OSError."""
-        arrays: dict[str, Any] = {**self.hidden, **self.attentions}
-        arrays |= {"source_mask": self.source_mask, "target_mask": self.target_mask}
-        arrays |= {
+        arrays: dict[str, Any] = self.arrays | {
             "source_tokens": _table(self.source_tokens),
             "target_tokens": _table(self.target_tokens),
         }

@@ -42,6 +42,11 @@ class SharedLayer:
         """How many numbers its weights hold."""
         return sum(weight.parameters for weight in self.weights)
 
+    @property
+    def shapes(self) -> str:
+        """The shapes of its weights, for people."""
+        return ", ".join("×".join(map(str, weight.shape)) for weight in self.weights)
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -61,6 +66,10 @@ class Structure:
         """Of all layers together, each counted once."""
         return sum(layer.parameters for layer in self.layers)
 
+    def share(self, layer: SharedLayer) -> float:
+        """The share of all parameters that a layer has."""
+        return layer.parameters / max(1, self.parameters)
+
     def parameters_of(self, model: str) -> int:
         """Of the layers that one of the models calls."""
         return sum(layer.parameters for layer in self.layers if model in layer.models)
@@ -78,7 +87,7 @@ class Structure:
                     "name": layer.name,
                     "kind": layer.kind,
                     "parameters": layer.parameters,
-                    "share": layer.parameters / max(1, self.parameters),
+                    "share": self.share(layer),
                     "models": list(layer.models),
                     "weights": {weight.path: list(weight.shape) for weight in layer.weights},
                 }

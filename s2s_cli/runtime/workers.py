@@ -117,9 +117,9 @@ class Workers:
 
 
 def _connect(cluster: Cluster) -> tf.distribute.Strategy:
-    for gpu in tf.config.list_physical_devices("GPU")[1:2]:
-        # One worker, one device: a second one is for another worker.
-        tf.config.set_visible_devices(tf.config.list_physical_devices("GPU")[0], gpu.device_type)
+    gpus = tf.config.list_physical_devices("GPU")
+    if len(gpus) > 1:  # one worker, one device: a second one is for another worker
+        tf.config.set_visible_devices(gpus[0], "GPU")
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
         task_type="worker",

@@ -24,9 +24,10 @@ from s2s_cli.text.lexicon import Lexicon
 from s2s_cli.text.store import TokenStore, open_store
 from s2s_cli.text.tokenizer import Tokenizers
 from s2s_cli.training.preparation import Prepared
+from s2s_cli.training.resolve import PACKAGES as RUN_PACKAGES
 
 # A difference between versions of these gives other results.
-PACKAGES = ("tensorflow", "keras", "sentencepiece", "numpy")
+PACKAGES = (*RUN_PACKAGES, "numpy")
 SPLITS = ("train", "validation")
 
 
@@ -41,7 +42,6 @@ class Begun:
 def require_same_start(workers: Workers, config: Config) -> None:
     """Raises RunError where a worker was started with another config or other versions."""
     settings = config.model_dump(mode="json")
-    # How long the training goes on is the chief's to say.
     own = {"s2s": __version__, **{name: importlib.metadata.version(name) for name in PACKAGES}}
     own["config file"] = _digest(json.dumps(settings, sort_keys=True).encode())
     _require_same(workers, own)

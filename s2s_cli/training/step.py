@@ -165,8 +165,6 @@ class TrainingStep:
         return self._update_if_finite(self._over_workers(self._strategy.run(take)), loss)
 
     def _over_workers(self, gradients: Any) -> Any:
-        if self._workers.count == 1:
-            return gradients
         return self._workers.summed_all(gradients, self._training.reduce_precision)
 
     def _summed(self, sums: Sums) -> Sums:
